@@ -1,0 +1,25 @@
+/* buf.h - bytes that grow: for output, payloads and tests; never inside the core. */
+#ifndef CORTEN_BASE_BUF_H
+#define CORTEN_BASE_BUF_H
+
+#include "base/types.h"
+
+struct buf {
+    char *data;   // data[size] is NUL whenever data is not NULL
+    size_t size;
+    size_t cap;
+};
+
+/* Memory that cannot be had ends the program: buffers are bounded by their callers' limits. */
+void buf_reserve(struct buf *buf, size_t more);
+void buf_add(struct buf *buf, const void *data, size_t size);
+void buf_text(struct buf *buf, const char *text);
+void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Adds text as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. */
+void buf_json_string(struct buf *buf, const char *text, size_t size);
+/* Takes away the first `size` bytes. */
+void buf_drop(struct buf *buf, size_t size);
+void buf_reset(struct buf *buf);
+void buf_done(struct buf *buf);
+
+#endif

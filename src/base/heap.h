@@ -1,0 +1,32 @@
+/* heap.h - which item is due first: an indexed binary heap over (key, item).
+ *
+ * Items are slots of some table, each at most once in the heap; equal keys come out in slot order, so
+ * that replicas agree. All operations are O(log n), heap_key and heap_top O(1).
+ *
+ * Shape: key[cap] by item, place[cap] by item (SLOT_NONE: not in the heap), item[count] in heap order.
+ */
+#ifndef CORTEN_BASE_HEAP_H
+#define CORTEN_BASE_HEAP_H
+
+#include "base/arena.h"
+#include "base/types.h"
+
+struct heap {
+    uint64_t *key;
+    uint32_t *place;
+    uint32_t *item;
+    uint32_t cap, count;
+};
+
+bool heap_init(struct heap *heap, struct arena *arena, uint32_t cap);
+/* Puts item in with this key, or moves it there. TIME_NEVER takes it out. */
+void heap_set(struct heap *heap, uint32_t item, uint64_t key);
+void heap_remove(struct heap *heap, uint32_t item);  // no-op when it is not in
+bool heap_has(const struct heap *heap, uint32_t item);
+/* The item with the least key, or SLOT_NONE. */
+uint32_t heap_top(const struct heap *heap);
+/* The least key, or TIME_NEVER. */
+uint64_t heap_top_key(const struct heap *heap);
+void heap_check(const struct heap *heap);
+
+#endif

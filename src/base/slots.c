@@ -1,0 +1,77 @@
+#include "base/slots.h"
+
+#include "base/assert.h"
+
+bool slots_init(struct slots *slots, struct arena *arena, uint32_t cap)
+{
+    cx_assert(cap < SLOT_LIVE);
+    slots->generation = arena_take(arena, cap, sizeof *slots->generation);
+    slots->next_free = arena_take(arena, cap, sizeof *slots->next_free);
+    slots->cap = cap;
+    slots->used = 0;
+    slots->live = 0;
+    slots->free_head = SLOT_NONE;
+    return slots->generation && slots->next_free;
+}
+
+uint32_t slots_take(struct slots *slots)
+{
+    uint32_t slot;
+    if (slots->used < slots->cap) {
+        slot = slots->used++;
+        slots->generation[slot] = 1;
+    } else {
+        slot = slots->free_head;
+        if (slot == SLOT_NONE)
+            return SLOT_NONE;
+        slots->free_head = slots->next_free[slot];
+    }
+    slots->next_free[slot] = SLOT_LIVE;
+    slots->live++;
+    return slot;
+}
+
+void slots_give(struct slots *slots, uint32_t slot)
+{
+    cx_assert(slots_is_live(slots, slot));
+    slots->live--;
+    slots->next_free[slot] = SLOT_NONE;
+    if (slots->generation[slot] == UINT32_MAX)
+        return;  // retired: its next name would be an old one
+    slots->generation[slot]++;
+    slots->next_free[slot] = slots->free_head;
+    slots->free_head = slot;
+}
+
+uint64_t slots_id(const struct slots *slots, uint32_t slot)
+{
+    cx_assert(slots_is_live(slots, slot));
+    return (uint64_t)slots->generation[slot] << 32 | slot;
+}
+
+bool slots_is_live(const struct slots *slots, uint32_t slot)
+{
+    return slot < slots->used && slots->next_free[slot] == SLOT_LIVE;
+}
+
+uint32_t slots_find(const struct slots *slots, uint64_t id)
+{
+    uint32_t slot = (uint32_t)id;
+    if (!slots_is_live(slots, slot) || slots->generation[slot] != id >> 32)
+        return SLOT_NONE;
+    return slot;
+}
+
+void slots_check(const struct slots *slots)
+{
+    uint32_t live = 0, free = 0;
+    for (uint32_t i = 0; i < slots->used; i++)
+        live += slots_is_live(slots, i);
+    for (uint32_t i = slots->free_head; i != SLOT_NONE; i = slots->next_free[i]) {
+        cx_assert(i < slots->used);
+        cx_assert(free < slots->used);
+        free++;
+    }
+    cx_assert(live == slots->live);
+    cx_assert(live + free <= slots->used);
+}

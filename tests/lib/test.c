@@ -1,0 +1,110 @@
+#include "lib/test.h"
+
+#include <ftw.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define EXIT_SKIPPED 77
+
+static struct test *first, **last = &first;
+static char folder[64];
+
+void test_add(struct test *test)
+{
+    *last = test;
+    last = &test->next;
+}
+
+void test_fail(const char *file, int line, const char *format, ...)
+{
+    fprintf(stderr, "%s:%d: ", file, line);
+    va_list args;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    exit(1);
+}
+
+void test_skip(const char *reason)
+{
+    printf("skipped: %s\n", reason);
+    fflush(stdout);
+    exit(EXIT_SKIPPED);
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+    (void)st;
+    (void)kind;
+    (void)ftw;
+    return remove(path);
+}
+
+const char *test_folder(void)
+{
+    if (!folder[0]) {
+        snprintf(folder, sizeof folder, "/tmp/corten-test-XXXXXX");
+        if (!mkdtemp(folder))
+            test_fail(__FILE__, __LINE__, "no temporary folder");
+    }
+    return folder;
+}
+
+static _Noreturn void run_here(const struct test *test)
+{
+    if (test->aborts)
+        fclose(stderr);  // the message is expected
+    test->run();
+    if (folder[0])
+        nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    exit(0);
+}
+
+static bool passed(const struct test *test, int status)
+{
+    if (test->aborts)
+        return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static bool wanted(const struct test *test, const char *only)
+{
+    char full[256];
+    snprintf(full, sizeof full, "%s.%s", test->place, test->name);
+    return !only || strcmp(only, test->place) == 0 || strcmp(only, full) == 0;
+}
+
+int main(int argc, char **argv)
+{
+    unsigned ok = 0, failed = 0, skipped = 0;
+    for (const struct test *test = first; test; test = test->next) {
+        if (!wanted(test, argc > 1 ? argv[1] : NULL))
+            continue;
+        fflush(NULL);
+        pid_t child = fork();
+        if (child < 0)
+            test_fail(__FILE__, __LINE__, "no process for a test");
+        if (child == 0)
+            run_here(test);
+        int status = 0;
+        if (waitpid(child, &status, 0) != child)
+            test_fail(__FILE__, __LINE__, "lost a test's process");
+        if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIPPED) {
+            printf("skip %s.%s\n", test->place, test->name);
+            skipped++;
+        } else if (passed(test, status)) {
+            ok++;
+        } else {
+            printf("FAIL %s.%s\n", test->place, test->name);
+            failed++;
+        }
+    }
+    if (skipped)
+        printf("%u passed, %u failed, %u skipped\n", ok, failed, skipped);
+    else
+        printf("%u passed, %u failed\n", ok, failed);
+    return failed ? 1 : 0;
+}
