@@ -23,7 +23,4 @@ void *arena_take(struct arena *arena, size_t count, size_t size)
     return memset(arena->at + from, 0, bytes);
 }
 
-void arena_reset(struct arena *arena)
-{
-    arena->used = 0;
-}
+void arena_reset(struct arena *arena) { arena->used = 0; }

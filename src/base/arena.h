@@ -9,9 +9,9 @@
 #include "base/types.h"
 
 struct arena {
-    uint8_t *at;   // NULL: counting
-    size_t used;   // bytes
-    size_t cap;    // bytes; ignored while counting
+    uint8_t *at;  // NULL: counting
+    size_t used;  // bytes
+    size_t cap;   // bytes; ignored while counting
 };
 
 void arena_init(struct arena *arena, void *at, size_t cap);

@@ -7,10 +7,10 @@
 /* Prints where and what, and ends the program. Without a C library it traps. */
 _Noreturn void cx_assert_failed(const char *what, const char *file, int line);
 
-#define cx_assert(what)                                    \
-    do {                                                   \
-        if (__builtin_expect(!(what), 0))                  \
-            cx_assert_failed(#what, __FILE__, __LINE__);   \
+#define cx_assert(what)                                  \
+    do {                                                 \
+        if (__builtin_expect(!(what), 0))                \
+            cx_assert_failed(#what, __FILE__, __LINE__); \
     } while (0)
 
 /* For readers: x may be either, and both are fine. */

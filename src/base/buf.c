@@ -32,10 +32,7 @@ void buf_add(struct buf *buf, const void *data, size_t size)
     buf->data[buf->size] = '\0';
 }
 
-void buf_text(struct buf *buf, const char *text)
-{
-    buf_add(buf, text, strlen(text));
-}
+void buf_text(struct buf *buf, const char *text) { buf_add(buf, text, strlen(text)); }
 
 void buf_printf(struct buf *buf, const char *format, ...)
 {

@@ -5,7 +5,7 @@
 #include "base/types.h"
 
 struct buf {
-    char *data;   // data[size] is NUL whenever data is not NULL
+    char *data;  // data[size] is NUL whenever data is not NULL
     size_t size;
     size_t cap;
 };

@@ -30,7 +30,4 @@ enum cx_err cx_fail(enum cx_err err, const char *format, ...)
     return err;
 }
 
-const char *cx_detail(void)
-{
-    return detail;
-}
+const char *cx_detail(void) { return detail; }

@@ -3,8 +3,8 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
-bool id_map_init(struct id_map *map, struct arena *arena, uint32_t cap, const void *rows,
-                 size_t stride, uint32_t key_size)
+bool id_map_init(struct id_map *map, struct arena *arena, uint32_t cap, const void *rows, size_t stride,
+                 uint32_t key_size)
 {
     cx_assert(cap < UINT32_MAX / 4);
     uint32_t room = 4;
@@ -29,10 +29,7 @@ void id_map_clear(struct id_map *map)
     map->count = 0;
 }
 
-static const uint8_t *key_of(const struct id_map *map, uint32_t slot)
-{
-    return map->rows + (size_t)slot * map->stride;
-}
+static const uint8_t *key_of(const struct id_map *map, uint32_t slot) { return map->rows + (size_t)slot * map->stride; }
 
 /* Mixes all bytes of the key; its quality decides speed only. */
 static uint32_t home_of(const struct id_map *map, const uint8_t *key)
@@ -50,16 +47,12 @@ static uint32_t home_of(const struct id_map *map, const uint8_t *key)
 static uint32_t place_of(const struct id_map *map, const void *key)
 {
     uint32_t place = home_of(map, key);
-    while (map->slot[place] != SLOT_NONE &&
-           memcmp(key_of(map, map->slot[place]), key, map->key_size) != 0)
+    while (map->slot[place] != SLOT_NONE && memcmp(key_of(map, map->slot[place]), key, map->key_size) != 0)
         place = (place + 1) & (map->room - 1);
     return place;
 }
 
-uint32_t id_map_find(const struct id_map *map, const void *key)
-{
-    return map->slot[place_of(map, key)];
-}
+uint32_t id_map_find(const struct id_map *map, const void *key) { return map->slot[place_of(map, key)]; }
 
 void id_map_add(struct id_map *map, uint32_t slot)
 {

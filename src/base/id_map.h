@@ -20,8 +20,8 @@ struct id_map {
 };
 
 /* rows is the address of the key in row 0. */
-bool id_map_init(struct id_map *map, struct arena *arena, uint32_t cap, const void *rows,
-                 size_t stride, uint32_t key_size);
+bool id_map_init(struct id_map *map, struct arena *arena, uint32_t cap, const void *rows, size_t stride,
+                 uint32_t key_size);
 /* The row with that key, or SLOT_NONE. */
 uint32_t id_map_find(const struct id_map *map, const void *key);
 /* Adds a row whose key is in place, and in no other row of the map. */

@@ -11,15 +11,9 @@
 static _Atomic int level_max = LOG_INFO;
 static _Atomic bool as_json;
 
-void log_set_level(enum log_level level)
-{
-    level_max = (int)level;
-}
+void log_set_level(enum log_level level) { level_max = (int)level; }
 
-void log_set_json(bool json)
-{
-    as_json = json;
-}
+void log_set_json(bool json) { as_json = json; }
 
 static const char *level_name(enum log_level level)
 {
@@ -57,8 +51,7 @@ void log_line(enum log_level level, const char *place, const char *format, ...)
         buf_json_string(&line, text, text_size);
         buf_text(&line, "}\n");
     } else {
-        buf_printf(&line, "%s.%03ldZ %-5s %s: %s\n", when, now.tv_nsec / 1000000, level_name(level), place,
-                   text);
+        buf_printf(&line, "%s.%03ldZ %-5s %s: %s\n", when, now.tv_nsec / 1000000, level_name(level), place, text);
     }
     ssize_t written = write(STDERR_FILENO, line.data, line.size);  // one call: lines stay whole
     (void)written;                                                 // nowhere left to say so

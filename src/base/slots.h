@@ -20,7 +20,7 @@ struct slots {
     uint32_t *generation;
     uint32_t *next_free;
     uint32_t cap;
-    uint32_t used;       // slots ever taken: all live ones lie below
+    uint32_t used;  // slots ever taken: all live ones lie below
     uint32_t live;
     uint32_t free_head;  // SLOT_NONE: none
 };

@@ -2,10 +2,7 @@
 
 #include "base/mem.h"
 
-bool address_eq(const struct address *a, const struct address *b)
-{
-    return memcmp(a->b, b->b, sizeof a->b) == 0;
-}
+bool address_eq(const struct address *a, const struct address *b) { return memcmp(a->b, b->b, sizeof a->b) == 0; }
 
 bool address_is_zero(const struct address *a)
 {
@@ -13,10 +10,7 @@ bool address_is_zero(const struct address *a)
     return address_eq(a, &zero);
 }
 
-bool hash_eq(const struct hash *a, const struct hash *b)
-{
-    return memcmp(a->b, b->b, sizeof a->b) == 0;
-}
+bool hash_eq(const struct hash *a, const struct hash *b) { return memcmp(a->b, b->b, sizeof a->b) == 0; }
 
 bool hash_is_zero(const struct hash *h)
 {

@@ -22,7 +22,7 @@ struct hash {
     uint8_t b[32];
 };
 
-#define SLOT_NONE UINT32_MAX   // no row of a table
+#define SLOT_NONE  UINT32_MAX  // no row of a table
 #define TIME_NEVER UINT64_MAX  // a deadline that never comes
 
 #define ARRAY_COUNT(a) (sizeof(a) / sizeof *(a))

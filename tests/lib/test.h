@@ -22,21 +22,16 @@ struct test {
 };
 
 void test_add(struct test *test);
-_Noreturn void test_fail(const char *file, int line, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+_Noreturn void test_fail(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Skips the rest of this test; the reason is printed and counted as skipped, never as passed. */
 _Noreturn void test_skip(const char *reason);
 /* A fresh empty folder, removed when the test ends well. */
 const char *test_folder(void);
 
-#define TEST_ENTRY(place_, name_, aborts_)                                             \
-    static void test_##place_##_##name_(void);                                         \
-    static struct test entry_##place_##_##name_ = {#place_, #name_,                    \
-                                                   test_##place_##_##name_, aborts_, NULL}; \
-    __attribute__((constructor)) static void add_##place_##_##name_(void)              \
-    {                                                                                  \
-        test_add(&entry_##place_##_##name_);                                           \
-    }                                                                                  \
+#define TEST_ENTRY(place_, name_, aborts_)                                                                         \
+    static void test_##place_##_##name_(void);                                                                     \
+    static struct test entry_##place_##_##name_ = {#place_, #name_, test_##place_##_##name_, aborts_, NULL};       \
+    __attribute__((constructor)) static void add_##place_##_##name_(void) { test_add(&entry_##place_##_##name_); } \
     static void test_##place_##_##name_(void)
 
 #define TEST(place, name)        TEST_ENTRY(place, name, false)
@@ -47,21 +42,21 @@ const char *test_folder(void);
         if (!(what))                                            \
             test_fail(__FILE__, __LINE__, "not so: %s", #what); \
     } while (0)
-#define CHECK_EQ(a, b)                                                                                 \
-    do {                                                                                               \
-        long long check_a = (long long)(a), check_b = (long long)(b);                                  \
-        if (check_a != check_b)                                                                        \
-            test_fail(__FILE__, __LINE__, "%s is %lld, not %lld (%s)", #a, check_a, check_b, #b);      \
+#define CHECK_EQ(a, b)                                                                            \
+    do {                                                                                          \
+        long long check_a = (long long)(a), check_b = (long long)(b);                             \
+        if (check_a != check_b)                                                                   \
+            test_fail(__FILE__, __LINE__, "%s is %lld, not %lld (%s)", #a, check_a, check_b, #b); \
     } while (0)
-#define CHECK_STR(a, b)                                                                                \
-    do {                                                                                               \
-        const char *check_a = (a), *check_b = (b);                                                     \
-        if (strcmp(check_a, check_b) != 0)                                                             \
-            test_fail(__FILE__, __LINE__, "%s is\n  \"%s\", not\n  \"%s\"", #a, check_a, check_b);     \
+#define CHECK_STR(a, b)                                                                            \
+    do {                                                                                           \
+        const char *check_a = (a), *check_b = (b);                                                 \
+        if (strcmp(check_a, check_b) != 0)                                                         \
+            test_fail(__FILE__, __LINE__, "%s is\n  \"%s\", not\n  \"%s\"", #a, check_a, check_b); \
     } while (0)
-#define CHECK_MEM(a, b, size)                                                        \
-    do {                                                                             \
-        if (memcmp((a), (b), (size)) != 0)                                           \
+#define CHECK_MEM(a, b, size)                                                                       \
+    do {                                                                                            \
+        if (memcmp((a), (b), (size)) != 0)                                                          \
             test_fail(__FILE__, __LINE__, "%s and %s differ in %zu bytes", #a, #b, (size_t)(size)); \
     } while (0)
 

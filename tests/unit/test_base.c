@@ -164,7 +164,8 @@ TEST(bytes, read_back_what_was_written_and_stay_failed)
 TEST(utf8, refuses_what_rfc_3629_refuses)
 {
     CHECK(utf8_is_valid("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 10));
-    static const char *const bad[] = {"\x80", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf5", "\xc3"};
+    static const char *const bad[] = {"\x80", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                                      "\xf5", "\xc3"};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
         CHECK(!utf8_is_valid(bad[i], strlen(bad[i])));
     CHECK_EQ(utf8_whole_prefix("a\xe2\x82", 3), 1);
