@@ -1,8 +1,14 @@
 # make            builds build/corten
 # make demo       sets up, builds, and runs one prompt through a whole network
 # make check      sets up, builds, runs all tests; ends with "N passed, N failed"
-# make help       lists every target
+# make unit       builds and runs the unit tests; ONLY=place for one place, SAN=address,undefined with
+#                 BUILD=build-san for a build with sanitizers
+# make lint       looks for what compilers do not: layers, banned calls, references, layout
+# make format     lays out all C files as .clang-format says
+# make clean      removes what was built
+# make help       shows this list
 
+.DEFAULT_GOAL := all
 BUILD ?= build
 ifeq ($(origin CC),default)
 CC := gcc
@@ -10,7 +16,41 @@ endif
 # V=1 shows the commands.
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
+
+# These work before tools/setup has run, so they must not ask for libraries.
+.PHONY: demo check setup lint format clean help
+demo:
+	@tools/setup build
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	$(BUILD)/corten demo
+
+check:
+	@tools/setup check
+	@tools/check
+
+setup:
+	@tools/setup check
+
+lint:
+	@tools/lint
+
+format:
+	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+
+clean:
+	rm -rf build build-*
+
+help:
+	@sed -n '1,/^$$/s/^# //p' Makefile
+
+ifneq ($(filter-out demo check setup lint format clean help,$(or $(MAKECMDGOALS),all)),)
+
 PKGS := libuv jansson libcurl sqlite3 libsecp256k1 libsodium openssl
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) || echo missing)
+PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+ifneq ($(filter missing,$(PKG_CFLAGS)),)
+$(error libraries are missing: run tools/setup build)
+endif
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wswitch-enum -Werror
 OPT ?= -O2
@@ -19,9 +59,9 @@ SAN ?=
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 
 CPPFLAGS += -Isrc -I$(BUILD)/gen -D_GNU_SOURCE
-CFLAGS += -std=gnu17 -g $(OPT) $(WARN) $(SANFLAGS) $(shell pkg-config --cflags $(PKGS))
+CFLAGS += -std=gnu17 -g $(OPT) $(WARN) $(SANFLAGS) $(PKG_CFLAGS)
 LDFLAGS += $(SANFLAGS) -rdynamic
-LDLIBS += $(shell pkg-config --libs $(PKGS)) -lm -lpthread -ldl
+LDLIBS += $(PKG_LIBS) -lm -lpthread -ldl
 
 LIB_SRC := $(filter-out src/cli/main.c,$(sort $(wildcard src/*/*.c)))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
@@ -36,26 +76,36 @@ CPPFLAGS += -isystem /usr/share/include/llhttp
 LIB_OBJ += $(patsubst $(LLHTTP_DIR)/%.c,$(BUILD)/llhttp/%.o,$(wildcard $(LLHTTP_DIR)/*.c))
 endif
 
+# Objects are made again when the compiler or its flags change, archives when a file comes or goes.
+FLAGS := $(CC) $(CPPFLAGS) $(CFLAGS)
+$(BUILD)/flags: text := $(FLAGS)
+$(BUILD)/sources: text = $(LIB_SRC) $(wildcard tests/unit/*.c tests/property/*.c tests/lib/*.c)
+$(BUILD)/flags $(BUILD)/sources: FORCE
+	@mkdir -p $(@D)
+	@echo '$(text)' | cmp -s - $@ || echo '$(text)' >$@
+.PHONY: FORCE
+FORCE:
+
 .PHONY: all
 all: $(BUILD)/corten
 
 # What the builtin engine computes must not depend on the processor: docs/protocol.md, "Engines".
 $(BUILD)/src/runtime/llama_math.o: CFLAGS += -ffp-contract=off -fno-fast-math -mno-avx -msse2
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/llhttp/%.o: $(LLHTTP_DIR)/%.c
+$(BUILD)/llhttp/%.o: $(LLHTTP_DIR)/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) -O2 -g -w $(SANFLAGS) -c $< -o $@
 
-$(BUILD)/libcorten.a: $(LIB_OBJ)
+$(BUILD)/libcorten.a: $(LIB_OBJ) $(BUILD)/sources
 	@rm -f $@
 	$(call say,AR,$@)
-	$(Q)ar rcs $@ $^
+	$(Q)ar rcs $@ $(filter %.o,$^)
 
 $(BUILD)/corten: $(BUILD)/src/cli/main.o $(BUILD)/libcorten.a
 	$(call say,LD,$@)
@@ -68,16 +118,14 @@ UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/*.c tests/property
 
 $(BUILD)/tests/%.o: CPPFLAGS += -Itests
 
-$(BUILD)/unit: $(UNIT_OBJ) $(TEST_LIB) $(BUILD)/libcorten.a
+$(BUILD)/unit: $(UNIT_OBJ) $(TEST_LIB) $(BUILD)/libcorten.a $(BUILD)/sources
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter-out $(BUILD)/sources,$^) $(LDLIBS)
 
 .PHONY: unit
 unit: $(BUILD)/unit
-	$(BUILD)/unit $(ONLY)
-
-.PHONY: clean
-clean:
-	rm -rf $(BUILD)
+	$(RUN) $(BUILD)/unit $(UNIT_FLAGS) $(ONLY)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+endif

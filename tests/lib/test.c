@@ -77,12 +77,65 @@ static bool wanted(const struct test *test, const char *only)
     return !only || strcmp(only, test->place) == 0 || strcmp(only, full) == 0;
 }
 
+/* One line of the file of exceptions, "place.name why", and whether such a test exists. */
+struct exception {
+    char name[160], why[240];
+    bool found;
+};
+
+static struct exception except[64];
+static size_t except_count;
+
+static void read_exceptions(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    if (!file)
+        test_fail(__FILE__, __LINE__, "cannot read %s", path);
+    char line[512];
+    while (fgets(line, sizeof line, file)) {
+        if (line[0] == '#' || line[0] == '\n')
+            continue;
+        struct exception *e = &except[except_count];
+        if (except_count == ARRAY_COUNT(except) || sscanf(line, "%159s %239[^\n]", e->name, e->why) != 2)
+            test_fail(__FILE__, __LINE__, "%s: too many lines, or one that is not \"place.name why\": %s", path, line);
+        except_count++;
+    }
+    fclose(file);
+}
+
+/* Why this test is not to run, or NULL. */
+static const char *excepted(const struct test *test)
+{
+    char full[256];
+    snprintf(full, sizeof full, "%s.%s", test->place, test->name);
+    for (size_t i = 0; i < except_count; i++) {
+        if (strcmp(except[i].name, full) == 0) {
+            except[i].found = true;
+            return except[i].why;
+        }
+    }
+    return NULL;
+}
+
+/* build/unit [--except FILE] [PLACE | PLACE.NAME] */
 int main(int argc, char **argv)
 {
     unsigned ok = 0, failed = 0, skipped = 0;
+    if (argc > 2 && strcmp(argv[1], "--except") == 0) {
+        read_exceptions(argv[2]);
+        argc -= 2;
+        argv += 2;
+    }
+    const char *only = argc > 1 ? argv[1] : NULL;
     for (const struct test *test = first; test; test = test->next) {
-        if (!wanted(test, argc > 1 ? argv[1] : NULL))
+        if (!wanted(test, only))
             continue;
+        const char *why = excepted(test);
+        if (why) {
+            printf("skip %s.%s: %s\n", test->place, test->name, why);
+            skipped++;
+            continue;
+        }
         fflush(NULL);
         pid_t child = fork();
         if (child < 0)
@@ -99,6 +152,12 @@ int main(int argc, char **argv)
             ok++;
         } else {
             printf("FAIL %s.%s\n", test->place, test->name);
+            failed++;
+        }
+    }
+    for (size_t i = 0; i < except_count; i++) {
+        if (!only && !except[i].found) {
+            printf("FAIL the file of exceptions names %s, which is no test\n", except[i].name);
             failed++;
         }
     }
