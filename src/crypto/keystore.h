@@ -16,16 +16,19 @@
 
 /* What a file may ask for: it is read before anybody vouched for it. */
 #define KEYSTORE_SIZE_MAX          (64 * 1024)
-#define KEYSTORE_SCRYPT_MEMORY_MAX (1ull << 30)  // 128 × N × r bytes
+#define KEYSTORE_SCRYPT_MEMORY_MAX (1u << 30)  // 128 × r × (N + p) bytes
+#define KEYSTORE_SCRYPT_WORK_MAX   (1u << 24)  // N × r × p: sixteen times KEYSTORE_SCRYPT_N with r = 8
 #define KEYSTORE_SCRYPT_P_MAX      16
 #define KEYSTORE_PBKDF2_ROUNDS_MAX 10000000
 #define KEYSTORE_SALT_SIZE_MAX     256
 #define KEYSTORE_PASSWORD_SIZE_MAX 1024
 
-/* Adds the file's JSON to ret_json. scrypt_n: a power of two, 2 .. KEYSTORE_SCRYPT_MEMORY_MAX / 1024. */
+/* Adds the file's JSON to ret_json. scrypt_n: a power of two, 2 .. 2^19. INVALID or
+ * TOO_LARGE: scrypt_n or the password is out of range. */
 enum cx_err keystore_encode(const struct key *key, const char *password, uint32_t scrypt_n, struct buf *ret_json);
 /* DENIED: wrong password. UNSUPPORTED: another version, kdf or cipher, by name. TOO_LARGE: it asks for more
- * than the limits above. INVALID: anything else, by field. */
+ * than the limits above. CORRUPT: the key inside is not that of the address outside. INVALID: anything else, by
+ * field. */
 enum cx_err keystore_decode(const char *json, size_t size, const char *password, struct key **ret_key);
 /* The address that the file claims, without its password. NOT_FOUND: it claims none. */
 enum cx_err keystore_decode_address(const char *json, size_t size, struct address *ret_address);
