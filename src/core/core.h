@@ -1,0 +1,72 @@
+/* core.h - the whole state of a network, and the one function that changes it.
+ *
+ *      ledger entry -> command -> core_apply -> verdict and events
+ *
+ * The core takes time and randomness from the entries, calls nothing that blocks, allocates in core_open only, and has no
+ * floating point, thread or callback. Replicas that applied the same entries have the same digest.
+ *
+ * Source: docs/protocol.md, "Core".
+ */
+#ifndef CORTEN_CORE_CORE_H
+#define CORTEN_CORE_CORE_H
+
+#include "core/session_queue.h"
+
+#define RULES_VERSION 1
+
+struct core {
+    struct step step;
+    struct account_book account;
+    struct payment payment;
+    struct catalog catalog;
+    struct reputation reputation;
+    struct node_pool node_pool;
+    struct session_book session;
+    struct cognitive cognitive;
+    struct validation validation;
+    struct session_queue session_queue;
+    struct keccak trail;             // running digest of this batch: entries, verdicts, events
+    struct { uint16_t param; uint64_t value, effective_seq; } pending[16];   // params_set, rules_set (param 0)
+    uint32_t pending_count;
+    uint64_t last_ledger_ms;         // of the last entry
+    uint64_t last_task;              // id that the last accepted or known task_submit names
+    uint64_t last_session;           // likewise, session_open
+    bool batch_open;
+};
+
+/* Bytes that a network with this genesis takes; 0 where the genesis is not well-formed. */
+size_t core_size(const struct cmd_genesis *genesis);
+/* Lays a core into `memory` (16-byte aligned, at least core_size); NULL where it does not suffice. The genesis itself is
+ * then applied as entry 1. */
+struct core *core_open(void *memory, size_t size, const struct cmd_genesis *genesis);
+
+/* Applies one ledger entry, `bytes` being what the ledger holds and `cmd` what it decodes to (NULL: it does not decode).
+ * Never fails: a command that breaks a rule is refused, and the refusal is part of history. `out` is emptied first, and
+ * gets at most EVENTS_PER_COMMAND_MAX events. */
+enum verdict core_apply(struct core *core, struct span bytes, const struct command *cmd, struct event_list *out);
+/* Ends a ledger batch: closes the running digest over it. */
+void core_batch_end(struct core *core);
+/* What core_apply would say, as far as can be told cheaply without changing anything; ACCEPTED where it cannot. For
+ * routers, which append only what their own replica would not refuse. */
+enum verdict core_foresee(const struct core *core, const struct command *cmd);
+
+/* When the next TICK is due, in core time (core_now_ms); now or earlier: at once; TIME_NEVER: none is. */
+uint64_t core_next_tick_ms(const struct core *core);
+uint64_t core_now_ms(const struct core *core);
+uint64_t core_seq(const struct core *core);
+/* The running digest after the last whole batch: equal on all replicas that applied the same entries. */
+void core_digest(const struct core *core, struct hash *ret_digest);
+/* The root over the canonical bytes of all tables. O(state). */
+void core_root(struct core *core, struct hash *ret_root);
+
+/* Snapshots: canonical bytes with the root inside. Only between batches. */
+uint64_t core_snapshot_size(struct core *core);
+bool core_snapshot_write(struct core *core, uint8_t *ret_bytes, uint64_t size);
+/* Into a core fresh from core_open with the same genesis. False: damaged or not of this network; the core is then of no
+ * use. */
+bool core_snapshot_read(struct core *core, struct span bytes);
+
+/* Asserts that the modules do not contradict themselves or each other, and that money is conserved. O(state). */
+void core_check(const struct core *core);
+
+#endif

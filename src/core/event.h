@@ -1,0 +1,63 @@
+/* event.h - what followed from an entry, in order. Source: docs/protocol.md, "Events". */
+#ifndef CORTEN_CORE_EVENT_H
+#define CORTEN_CORE_EVENT_H
+
+#include "core/command.h"
+#include "core/terms.h"
+
+#define EVENT(id, name, NAME) struct evt_##name {
+#define FIELD(event, name, type) FIELD_C_##type name;
+#define BYTES(event, name, max) struct span name;
+#define END(name) };
+#include "core/event.def"
+#undef EVENT
+#undef FIELD
+#undef BYTES
+#undef END
+
+enum event_type {
+#define EVENT(id, name, NAME) EVENT_##NAME = id,
+#define FIELD(event, name, type)
+#define BYTES(event, name, max)
+#define END(name)
+#include "core/event.def"
+#undef EVENT
+#undef FIELD
+#undef BYTES
+#undef END
+    EVENT_TYPE_END
+};
+
+struct event {
+    enum event_type type;
+    union {
+#define EVENT(id, name, NAME) struct evt_##name name;
+#define FIELD(event, name, type)
+#define BYTES(event, name, max)
+#define END(name)
+#include "core/event.def"
+#undef EVENT
+#undef FIELD
+#undef BYTES
+#undef END
+    };
+};
+
+/* The caller's memory; count starts at 0 for each entry. */
+struct event_list {
+    struct event *event;   // [cap], cap >= EVENTS_PER_COMMAND_MAX
+    uint32_t cap, count;
+};
+
+struct event_info {
+    enum event_type type;
+    const char *name;      // "task_moved"
+    struct field_list fields;
+};
+
+const struct event_info *event_find(uint32_t type);
+const struct event_info *event_find_name(const char *name);
+/* Adds one and gives it, type set and the rest zero. Asserts that there is room: EVENTS_PER_COMMAND_MAX is proved. */
+struct event *event_add(struct event_list *list, enum event_type type);
+
+#endif

@@ -1,0 +1,156 @@
+/* session.h - who may ask, which model, how many miners, how answers are checked, who pays.
+ *
+ *      OPENING -> ACTIVE -> DRAINING -> CLOSED          OPENING -> CLOSED (nobody could be reserved in time)
+ *
+ * A session reserves nodes_min nodes at once or none. Those that wait form one queue a model; a younger one passes only
+ * while the head's need cannot be met. It grows while tasks wait and nobody waits to open, and gives idle nodes back.
+ * What a session wants of the queue (tasks to assign, tasks to cancel) it marks; session_queue's sweep takes the marks.
+ *
+ * Shape:  session[sessions_cap] by slot; member[nodes_cap] by node slot: a node is in one session at most.
+ * Source: docs/protocol.md, "Sessions".
+ */
+#ifndef CORTEN_CORE_SESSION_H
+#define CORTEN_CORE_SESSION_H
+
+#include "core/node_pool.h"
+#include "core/payment.h"
+
+/* The terms that session_open gave; fixed for the session's life. Other modules read them. */
+struct session_policy {
+    uint64_t model_id;
+    uint32_t model;              // slot in catalog
+    uint32_t owner;              // account
+    bool shared, diversity;
+    uint8_t redundancy, quorum, attempts_max, priority;
+    uint16_t nodes_min, nodes_max, audit_bp;
+    enum session_mode mode;
+    enum session_reserve reserve;
+    enum sla sla;
+    enum node_class class;
+    enum validation_policy validation;
+    enum on_no_verdict on_no_verdict;
+    enum stream_when stream;
+    enum session_access access;
+    enum session_privacy privacy;
+    enum session_result result;
+    enum session_pays pays;
+    enum session_evidence evidence;
+    uint64_t reserve_ms, price_in_max, price_out_max;
+    uint32_t tasks_per_node_max, tasks_per_minute_max, tasks_in_flight_max, tokens_max;
+    uint32_t ack_ms, precommit_ms, commit_ms, total_ms, open_ms, drain_ms;
+    uint32_t router_count, member_count, allowed_count;
+    uint32_t router[SESSION_ROUTERS_MAX];              // slots
+    struct address member[SESSION_LIST_MAX], allowed[SESSION_LIST_MAX];
+};
+
+struct session {
+    struct session_policy policy;
+    struct hash reference;       // keccak256(owner, reference); zero: none
+    enum session_state state;
+    enum session_reason closing;
+    uint64_t since_ms, opened_seq;
+    uint64_t minute_ms;          // when the present minute began
+    uint32_t minute_tasks, in_flight;
+    uint32_t nodes, node_head;   // members
+    uint32_t out_for_test;       // released by its own turnover and not back
+    uint64_t waited_ms;          // the longest that a task waits now, as the queue told
+    uint64_t grown_ms, busy_ms;  // when it last grew; when it last had no idle node
+    uint32_t wait_prev, wait_next;   // in its model's queue to open
+    uint8_t name_size;
+    uint16_t metadata_size;
+    char name[64];
+    char metadata[256];
+    bool degraded, marked, waits;
+    uint32_t mark_next;
+};
+struct member {
+    uint32_t session;            // SLOT_NONE: in none
+    uint32_t prev, next;
+    uint32_t in_flight, tasks;   // assignments now; tasks since it was reserved
+    uint64_t reserved_ms, idle_ms;   // since when; TIME_NEVER while busy
+    bool dedicated, leaving;     // leaving: released when in_flight is 0
+};
+struct session_pool {
+    uint32_t owner;
+    uint8_t route, replicas, name_size, session_count;
+    char name[32];
+    uint64_t session[POOL_SESSIONS_MAX];
+};
+
+struct session_book {
+    struct step *step;
+    struct account_book *account;
+    struct catalog *catalog;
+    struct node_pool *node_pool;
+    struct payment *payment;
+    struct session *session;
+    struct slots slots;
+    struct id_map by_reference;
+    struct member *member;
+    struct session_pool *pool;
+    uint32_t pool_count, pool_cap;
+    struct { uint32_t head, tail; } *opening;  // [models_cap]
+    struct { uint32_t head, tail; } marked;
+    struct heap due;             // by session: open_ms, drain_ms, turnover, growth
+    struct hash dice;            // the beacon, or the chain where no oracle lives
+};
+
+bool session_init(struct session_book *book, struct arena *arena, struct step *step, struct account_book *account,
+                  struct catalog *catalog, struct node_pool *node_pool, struct payment *payment);
+void session_rows(struct session_book *book, struct rows *rows);
+void session_check(const struct session_book *book);
+uint64_t session_due_ms(const struct session_book *book);
+/* One session's next thing: open, give up opening, replace, renew or release a node, grow, shrink, end a drain. */
+void session_sweep(struct session_book *book);
+/* Before each entry: what picks of this entry are drawn from. */
+void session_set_dice(struct session_book *book, const struct hash *dice);
+/* Nodes became EPHEMERAL for a model: who waits to open may, and who is degraded gets one. */
+void session_nodes_came(struct session_book *book, uint32_t model);
+
+/* Commands. */
+enum verdict session_open(struct session_book *book, const struct cmd_session_open *cmd, uint64_t *ret_session);
+enum verdict session_top_up(struct session_book *book, const struct cmd_session_top_up *cmd);
+enum verdict session_close(struct session_book *book, const struct cmd_session_close *cmd);
+enum verdict session_node_add(struct session_book *book, const struct command *cmd);
+enum verdict session_node_remove(struct session_book *book, const struct cmd_session_node_remove *cmd);
+enum verdict session_pool_put(struct session_book *book, const struct cmd_session_pool_put *cmd);
+
+/* For the queue. */
+uint32_t session_find(const struct session_book *book, uint64_t id);        // or SLOT_NONE
+uint64_t session_id(const struct session_book *book, uint32_t session);
+const struct session_policy *session_policy(const struct session_book *book, uint32_t session);
+enum session_state session_state(const struct session_book *book, uint32_t session);
+bool session_is_degraded(const struct session_book *book, uint32_t session);
+/* Refused: SESSION_NOT_OPEN, SESSION_ACCESS, SESSION_ROUTER, RATE_LIMITED, IN_FLIGHT_LIMIT, NODES_TOO_FEW (more than
+ * exist at all, so that waiting is in vain). */
+enum verdict session_check_submit(const struct session_book *book, uint32_t session, uint32_t payer);
+void session_task_began(struct session_book *book, uint32_t session);
+/* A task ended. `queued_since_ms` of what now waits longest, TIME_NEVER where nothing waits: drives growth. */
+void session_task_ended(struct session_book *book, uint32_t session);
+void session_waiting(struct session_book *book, uint32_t session, uint64_t queued_since_ms);
+/* `want` members with a free slot that are attached to `router` and not in `avoid`, least loaded first, ties by dice;
+ * one of each operator if the policy asks. All or nothing; changes nothing. Where `avoid` leaves too few, members in
+ * `shun` (failed this task before) come last. */
+struct member_wish {
+    uint32_t session, router, want, context;
+    const uint32_t *avoid;       // nodes
+    uint32_t avoid_count;
+    const uint32_t *shun;
+    uint32_t shun_count;
+    uint64_t dice;
+};
+bool session_pick_members(const struct session_book *book, const struct member_wish *wish, uint32_t *ret_nodes);
+/* An assignment began and ended on a member. */
+void session_member_busy(struct session_book *book, uint32_t node);
+void session_member_idle(struct session_book *book, uint32_t node);
+uint32_t session_of_node(const struct session_book *book, uint32_t node);   // or SLOT_NONE
+/* The node left by itself and its assignments are recalled: takes it out of its session. */
+void session_node_lost(struct session_book *book, uint32_t node);
+/* The next session that wants something of the queue, taken off the list; or SLOT_NONE. */
+bool session_has_marks(const struct session_book *book);
+uint32_t session_take_mark(struct session_book *book);
+void session_mark(struct session_book *book, uint32_t session);
+/* A draining session's last task has ended: closes, refunds, releases. */
+void session_drained(struct session_book *book, uint32_t session);
+
+#endif
