@@ -7,16 +7,10 @@
 
 #include "lib/test.h"
 
-static size_t page_size(void)
-{
-    return (size_t)sysconf(_SC_PAGESIZE);
-}
+static size_t page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
 /* Whole pages for size bytes, at least one. */
-static size_t room(size_t size)
-{
-    return (size / page_size() + 1) * page_size();
-}
+static size_t room(size_t size) { return (size / page_size() + 1) * page_size(); }
 
 void *guard_copy(const void *data, size_t size)
 {

@@ -1,0 +1,168 @@
+/* Hashes and MACs against published values, and against themselves in other pieces. */
+#include <openssl/evp.h>
+
+#include "base/hex.h"
+#include "base/prng.h"
+#include "crypto/keccak.h"
+#include "crypto/mac.h"
+#include "crypto/random.h"
+#include "crypto/sha256.h"
+#include "lib/test.h"
+
+struct vector {
+    const char *text, *hash;
+};
+
+static void check_hash(const struct hash *hash, const char *right)
+{
+    char text[65];
+    hex_encode(hash->b, sizeof hash->b, text);
+    CHECK_STR(text, right);
+}
+
+TEST(keccak, gives_the_published_values)
+{
+    static const struct vector vectors[] = {
+        {"", "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"},
+        {"\xcc", "eead6dbfc7340a56caedc044696a168870549a6a7f6f56961e84a54bd9970b8a"},
+        {"abc", "4e03657aea45a94fc7d47ba826c8d667c0d1e6e33a64a036ec44f58fa12d6c45"},
+        {"The quick brown fox jumps over the lazy dog",
+         "4d741b6f1eb29cb2a9b9911c82f56fa8d73b04959d3d9d222895df6c0b28aa15"},
+        {"The quick brown fox jumps over the lazy dog.",
+         "578951e24efd62a3d63a86f7cd19aaa53c898fe287d2552133220370240b572d"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(vectors); i++) {
+        struct hash hash;
+        keccak256(vectors[i].text, strlen(vectors[i].text), &hash);
+        check_hash(&hash, vectors[i].hash);
+    }
+}
+
+/* OpenSSL has SHA3-256: the same permutation and rate with another padding. Undoing ours and setting theirs must
+ * give theirs, for messages that end anywhere in a block. */
+static void sha3_by_ours(const uint8_t *data, size_t size, struct hash *ret_hash)
+{
+    struct keccak k;
+    keccak_init(&k);
+    keccak_add(&k, data, size);
+    /* keccak_end adds 0x01 where SHA-3 has 0x06. */
+    k.lane[k.used / 8] ^= (uint64_t)(0x01 ^ 0x06) << (k.used % 8 * 8);
+    keccak_end(&k, ret_hash);
+}
+
+TEST(keccak, permutes_as_openssls_sha3_does_at_every_length_of_three_blocks)
+{
+    uint8_t data[3 * KECCAK_BLOCK_SIZE + 1];
+    struct prng prng = {1};
+    prng_fill(&prng, data, sizeof data);
+    for (size_t size = 0; size <= sizeof data; size++) {
+        struct hash ours, theirs;
+        sha3_by_ours(data, size, &ours);
+        CHECK(EVP_Digest(data, size, theirs.b, NULL, EVP_sha3_256(), NULL) == 1);
+        CHECK(hash_eq(&ours, &theirs));
+    }
+}
+
+TEST(keccak, does_not_care_in_which_pieces_data_comes)
+{
+    uint8_t data[1000];
+    struct prng prng = {2};
+    prng_fill(&prng, data, sizeof data);
+    for (int round = 0; round < 300; round++) {
+        size_t size = prng_below(&prng, sizeof data + 1);
+        struct hash whole, pieces;
+        keccak256(data, size, &whole);
+        struct keccak k;
+        keccak_init(&k);
+        for (size_t at = 0; at < size;) {
+            size_t piece = prng_below(&prng, size - at < 40 ? size - at + 1 : 200);
+            piece = piece < size - at ? piece : size - at;
+            keccak_add(&k, data + at, piece);
+            at += piece;
+        }
+        keccak_end(&k, &pieces);
+        CHECK(hash_eq(&whole, &pieces));
+    }
+}
+
+TEST(sha256, gives_the_published_values)
+{
+    static const struct vector vectors[] = {
+        {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(vectors); i++) {
+        struct hash hash;
+        sha256(vectors[i].text, strlen(vectors[i].text), &hash);
+        check_hash(&hash, vectors[i].hash);
+    }
+}
+
+TEST(sha256, takes_a_million_letters_in_pieces)
+{
+    char letters[1000];
+    memset(letters, 'a', sizeof letters);
+    struct sha256 s;
+    struct hash hash;
+    sha256_init(&s);
+    for (int i = 0; i < 1000; i++)
+        sha256_add(&s, letters, sizeof letters);
+    sha256_end(&s, &hash);
+    sha256_done(&s);
+    check_hash(&hash, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+TEST(sha256, can_be_given_up)
+{
+    struct sha256 s;
+    sha256_init(&s);
+    sha256_add(&s, "abc", 3);
+    sha256_done(&s);
+    CHECK(!s.ctx);
+    sha256_done(&s);
+}
+
+/* The expected value is that of Python's hashlib: blake2b(b"corten", digest_size=32, key=bytes(range(32))). */
+TEST(mac, is_keyed_blake2b_of_32_bytes)
+{
+    struct mac_key key;
+    for (uint8_t i = 0; i < sizeof key.b; i++)
+        key.b[i] = i;
+    struct hash mac;
+    mac_make(&key, "corten", 6, &mac);
+    check_hash(&mac, "24f12a6bedee6e8157e7fb12e4f97d282eb2e2114d1c4c151a245f1b9c5c5c10");
+}
+
+TEST(mac, fits_only_its_key_its_data_and_its_own_bits)
+{
+    struct mac_key key, other;
+    mac_key_generate(&key);
+    mac_key_generate(&other);
+    struct hash mac;
+    mac_make(&key, "frame", 5, &mac);
+    CHECK(mac_fits(&key, "frame", 5, &mac));
+    CHECK(!mac_fits(&other, "frame", 5, &mac));
+    CHECK(!mac_fits(&key, "frames", 6, &mac));
+    CHECK(!mac_fits(&key, "frame", 4, &mac));
+    for (unsigned bit = 0; bit < 8 * sizeof mac.b; bit++) {
+        struct hash wrong = mac;
+        wrong.b[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        CHECK(!mac_fits(&key, "frame", 5, &wrong));
+    }
+    mac_key_wipe(&key);
+    static const struct mac_key zero;
+    CHECK_MEM(key.b, zero.b, sizeof key.b);
+}
+
+TEST(random, does_not_repeat_itself)
+{
+    uint8_t a[32], b[32];
+    random_fill(a, sizeof a);
+    random_fill(b, sizeof b);
+    CHECK(memcmp(a, b, sizeof a) != 0);
+    CHECK(random_u64() != random_u64());
+    for (int i = 0; i < 1000; i++)
+        CHECK(random_below(7) < 7);
+}
