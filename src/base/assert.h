@@ -2,7 +2,11 @@
 #ifndef CORTEN_BASE_ASSERT_H
 #define CORTEN_BASE_ASSERT_H
 
+#if __STDC_HOSTED__
 #include <assert.h>  // static_assert
+#else
+#define static_assert _Static_assert
+#endif
 
 /* Prints where and what, and ends the program. Without a C library it traps. */
 _Noreturn void cx_assert_failed(const char *what, const char *file, int line);
