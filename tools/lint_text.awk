@@ -69,6 +69,6 @@ is_c && /\t/ { hit("blanks", "a tab: four spaces") }
 /\r$/ { hit("blanks", "a carriage return: lines end with a newline alone") }
 /[ \t]$/ && FILENAME !~ /\.md$/ { hit("blanks", "blanks at the end of the line: remove them") }
 
-FILENAME ~ /^tests\// && /timers\/promises|await new Promise\([^)]*\) => setTimeout|(^|[^A-Za-z0-9_"'.\/-])sleep [0-9]/ {
+FILENAME ~ /^tests\// && /timers\/promises|await new Promise\([^)]*\) => setTimeout|(^|[;&|({]|do|then|else)[ \t]*sleep [0-9$]/ {
     hit("sleep", "a test must not sleep: wait for what it needs (a line, a reply, an exit)")
 }
