@@ -122,6 +122,11 @@ $(BUILD)/unit: $(UNIT_OBJ) $(TEST_LIB) $(BUILD)/libcorten.a $(BUILD)/sources
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter-out $(BUILD)/sources,$^) $(LDLIBS)
 
+# src/crypto behind lines of text, for tests/e2e/crypto.test.mjs.
+$(BUILD)/probe: $(BUILD)/tests/probe/probe.o $(BUILD)/libcorten.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 .PHONY: unit
 unit: $(BUILD)/unit
 	$(RUN) $(BUILD)/unit $(UNIT_FLAGS) $(ONLY)

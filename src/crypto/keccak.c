@@ -24,40 +24,40 @@ static const uint64_t round_constant[ROUND_COUNT] = {
 
 /* One row of a round's result. Lane (x, y) is at x + 5y. theta adds d to each lane, rho turns it by r, pi
  * says which lane comes to which place (s), chi mixes the five that meet in a row. */
-#define ROW(to, row, from, s0, r0, s1, r1, s2, r2, s3, r3, s4, r4)                                                     \
-    do {                                                                                                               \
-        uint64_t b0 = from[s0] ^ d[s0 % 5];                                                                            \
-        uint64_t b1 = from[s1] ^ d[s1 % 5];                                                                            \
-        uint64_t b2 = from[s2] ^ d[s2 % 5];                                                                            \
-        uint64_t b3 = from[s3] ^ d[s3 % 5];                                                                            \
-        uint64_t b4 = from[s4] ^ d[s4 % 5];                                                                            \
-        b0 = ROTATE(b0, r0);                                                                                           \
-        b1 = ROTATE(b1, r1);                                                                                           \
-        b2 = ROTATE(b2, r2);                                                                                           \
-        b3 = ROTATE(b3, r3);                                                                                           \
-        b4 = ROTATE(b4, r4);                                                                                           \
-        to[5 * row + 0] = b0 ^ (~b1 & b2);                                                                             \
-        to[5 * row + 1] = b1 ^ (~b2 & b3);                                                                             \
-        to[5 * row + 2] = b2 ^ (~b3 & b4);                                                                             \
-        to[5 * row + 3] = b3 ^ (~b4 & b0);                                                                             \
-        to[5 * row + 4] = b4 ^ (~b0 & b1);                                                                             \
+#define ROW(to, row, from, s0, r0, s1, r1, s2, r2, s3, r3, s4, r4) \
+    do {                                                           \
+        uint64_t b0 = from[s0] ^ d[s0 % 5];                        \
+        uint64_t b1 = from[s1] ^ d[s1 % 5];                        \
+        uint64_t b2 = from[s2] ^ d[s2 % 5];                        \
+        uint64_t b3 = from[s3] ^ d[s3 % 5];                        \
+        uint64_t b4 = from[s4] ^ d[s4 % 5];                        \
+        b0 = ROTATE(b0, r0);                                       \
+        b1 = ROTATE(b1, r1);                                       \
+        b2 = ROTATE(b2, r2);                                       \
+        b3 = ROTATE(b3, r3);                                       \
+        b4 = ROTATE(b4, r4);                                       \
+        to[5 * row + 0] = b0 ^ (~b1 & b2);                         \
+        to[5 * row + 1] = b1 ^ (~b2 & b3);                         \
+        to[5 * row + 2] = b2 ^ (~b3 & b4);                         \
+        to[5 * row + 3] = b3 ^ (~b4 & b0);                         \
+        to[5 * row + 4] = b4 ^ (~b0 & b1);                         \
     } while (0)
 
 #define COLUMN(a, x) (a[x] ^ a[x + 5] ^ a[x + 10] ^ a[x + 15] ^ a[x + 20])
 
-#define ROUND(to, from, constant)                                                                                      \
-    do {                                                                                                               \
-        uint64_t c0 = COLUMN(from, 0), c1 = COLUMN(from, 1);                                                           \
-        uint64_t c2 = COLUMN(from, 2), c3 = COLUMN(from, 3);                                                           \
-        uint64_t c4 = COLUMN(from, 4);                                                                                 \
-        const uint64_t d[5] = {c4 ^ ROTATE(c1, 1), c0 ^ ROTATE(c2, 1), c1 ^ ROTATE(c3, 1), c2 ^ ROTATE(c4, 1),         \
-                               c3 ^ ROTATE(c0, 1)};                                                                    \
-        ROW(to, 0, from, 0, 0, 6, 44, 12, 43, 18, 21, 24, 14);                                                         \
-        ROW(to, 1, from, 3, 28, 9, 20, 10, 3, 16, 45, 22, 61);                                                         \
-        ROW(to, 2, from, 1, 1, 7, 6, 13, 25, 19, 8, 20, 18);                                                           \
-        ROW(to, 3, from, 4, 27, 5, 36, 11, 10, 17, 15, 23, 56);                                                        \
-        ROW(to, 4, from, 2, 62, 8, 55, 14, 39, 15, 41, 21, 2);                                                         \
-        to[0] ^= constant;                                                                                             \
+#define ROUND(to, from, constant)                                                                              \
+    do {                                                                                                       \
+        uint64_t c0 = COLUMN(from, 0), c1 = COLUMN(from, 1);                                                   \
+        uint64_t c2 = COLUMN(from, 2), c3 = COLUMN(from, 3);                                                   \
+        uint64_t c4 = COLUMN(from, 4);                                                                         \
+        const uint64_t d[5] = {c4 ^ ROTATE(c1, 1), c0 ^ ROTATE(c2, 1), c1 ^ ROTATE(c3, 1), c2 ^ ROTATE(c4, 1), \
+                               c3 ^ ROTATE(c0, 1)};                                                            \
+        ROW(to, 0, from, 0, 0, 6, 44, 12, 43, 18, 21, 24, 14);                                                 \
+        ROW(to, 1, from, 3, 28, 9, 20, 10, 3, 16, 45, 22, 61);                                                 \
+        ROW(to, 2, from, 1, 1, 7, 6, 13, 25, 19, 8, 20, 18);                                                   \
+        ROW(to, 3, from, 4, 27, 5, 36, 11, 10, 17, 15, 23, 56);                                                \
+        ROW(to, 4, from, 2, 62, 8, 55, 14, 39, 15, 41, 21, 2);                                                 \
+        to[0] ^= constant;                                                                                     \
     } while (0)
 
 /* Every index is a constant, so that the lanes live in registers and the stack, and nothing is copied
