@@ -28,7 +28,7 @@ struct account {
     bool restricted;
 };
 
-struct key {
+struct api_key {
     struct hash hash;            // Keccak-256 of its text
     uint32_t account;
     uint32_t scopes;             // bits of enum key_scope
@@ -56,7 +56,7 @@ struct router {
 struct account_book {
     struct step *step;
     struct account *account;
-    struct key *key;
+    struct api_key *key;
     struct delegation *delegation;
     struct router router[ROUTERS_MAX];
     struct address admin[ADMINS_MAX];
