@@ -65,7 +65,7 @@ before(() => {
     execFileSync("make", ["-s", `BUILD=${build}`, `${build}/probe`], { cwd: root, stdio: "inherit" });
     folder = mkdtempSync(join(tmpdir(), "corten-crypto-"));
     waiting = [];
-    probe = spawn(join(root, build, "probe"), { stdio: ["pipe", "pipe", "inherit"] });
+    probe = spawn(resolve(root, build, "probe"), { stdio: ["pipe", "pipe", "inherit"] });
     createInterface({ input: probe.stdout }).on("line", (line) => waiting.shift().done(line));
     probe.on("exit", (code) => waiting.forEach(({ failed }) => failed(new Error(`the probe ended: ${code}`))));
 });
