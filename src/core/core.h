@@ -47,8 +47,9 @@ enum verdict core_apply(struct core *core, struct span bytes, const struct comma
 /* Ends a ledger batch: closes the running digest over it. */
 void core_batch_end(struct core *core);
 /* What core_apply would say, as far as can be told cheaply without changing anything; ACCEPTED where it cannot. For
- * routers, which append only what their own replica would not refuse. */
-enum verdict core_foresee(const struct core *core, const struct command *cmd);
+ * routers, which append only what their own replica would not refuse.
+ * ret_task: as `last_task` below, for a task_submit. */
+enum verdict core_foresee(const struct core *core, const struct command *cmd, uint64_t *ret_task);
 
 /* When the next TICK is due, in core time (core_now_ms); now or earlier: at once; TIME_NEVER: none is. */
 uint64_t core_next_tick_ms(const struct core *core);

@@ -64,6 +64,7 @@ struct replica_listener {
 /* Opens the ledger and replays it; on return the core is at the ledger's end. */
 enum cx_err replica_open(const struct replica_options *options, struct replica_listener *const *listener,
                          uint32_t listener_count, struct replica **ret_replica);
+/* Submissions that have not ended end with CANCELLED. Takes NULL. */
 void replica_close(struct replica *replica);
 CX_CLOSER(replica)
 /* Starts heartbeats and ticks; before, the replica only follows. */
