@@ -175,7 +175,9 @@ static json_t *member(json_t *object, const char *name)
 {
     const char *key;
     json_t *value;
-    json_object_foreach(object, key, value) if (strcasecmp(key, name) == 0) return value;
+    json_object_foreach(object, key, value)
+        if (strcasecmp(key, name) == 0)
+            return value;
     return NULL;
 }
 

@@ -2,7 +2,8 @@
  * wallets read and write.
  *
  * Written: scrypt, aes-128-ctr, MAC by Keccak-256. Read: scrypt or pbkdf2 (hmac-sha256). A password may be
- * empty. The functions are slow on purpose (about a second at the usual N): not for an event loop.
+ * empty; its bytes are taken as they come, while wallets bring it to Unicode's NFKC first. The functions are
+ * slow on purpose (half a second at the usual N): not for an event loop.
  */
 #ifndef CORTEN_CRYPTO_KEYSTORE_H
 #define CORTEN_CRYPTO_KEYSTORE_H

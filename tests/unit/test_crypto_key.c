@@ -116,6 +116,23 @@ TEST(key, refuses_the_other_form_of_a_signature)
     CHECK(strstr(cx_detail(), "upper half"));
 }
 
+/* EIP-2: half of the order itself is still low. */
+TEST(key, draws_the_line_at_half_the_groups_order)
+{
+    static const char half_hex[] = "7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0";
+    cx_auto(key) key = key_one();
+    struct hash digest = {{7}};
+    struct address signer;
+    uint8_t sig[SIGNATURE_SIZE];
+    key_sign(key, &digest, sig);
+    CHECK(hex_decode(half_hex, 64, sig + 32, 32));
+    CHECK_EQ(key_recover(&digest, sig, &signer), CX_OK);
+    CHECK(!address_eq(&signer, key_address(key)));
+    sig[63]++;
+    CHECK_EQ(key_recover(&digest, sig, &signer), CX_INVALID);
+    CHECK(strstr(cx_detail(), "upper half"));
+}
+
 TEST(key, refuses_signatures_out_of_range)
 {
     cx_auto(key) key = key_one();
