@@ -4,9 +4,9 @@
  *      on wake:      gather_poll        done -> sends the next batch; follower -> core_apply -> gather_applied
  *      waiter:       is called by gather_applied for its own entry, when that is durable and applied
  *
- * There is no timer. A batch goes out at the first poll at which none is under way; a full one goes out beside the
- * one under way. A waiter is called exactly once: with OK and the entry's position from within gather_applied, so
- * that the applier's last verdict is this entry's; or with the error for which its entry may not be on the ledger.
+ * There is no timer. A batch goes out at the first poll at which none is under way. A waiter is called exactly once:
+ * with OK and the entry's position from within gather_applied, so that the applier's last verdict is this entry's; or
+ * with the error for which its entry may not be on the ledger.
  *
  * Belongs to the ledger handle's thread, and does all its appending.
  */
@@ -25,7 +25,7 @@ struct gather;
 
 /* The ledger must be open for writing, stays the caller's, and outlives the gatherer. */
 enum cx_err gather_open(struct ledger *ledger, const struct address *router, struct gather **ret_gather);
-/* Calls the waiters left with CANCELLED. */
+/* Calls the waiters left with CANCELLED. After it the ledger must not be polled any more: close it. */
 void gather_close(struct gather *gather);
 CX_CLOSER(gather)
 

@@ -98,7 +98,7 @@ enum ledger_mode {
 struct ledger_options {
     enum ledger_mode mode;
     uint64_t network;       // the ledger must be this network's. 0: whichever it is; not with LEDGER_CREATE
-    struct address router;  // who will append; takes its next epoch. Zero with LEDGER_READ
+    struct address router;  // who will append; takes its next epoch. Zero: nobody, no epoch
     /* Called, from any thread, when ledger_poll has something to do. May be NULL: see ledger_wait. */
     void (*wake)(void *wake_ctx);
     void *wake_ctx;
