@@ -100,7 +100,5 @@ enum verdict cognitive_verdict(struct cognitive *cognitive, const struct cmd_rou
 enum verdict cognitive_abort(struct cognitive *cognitive, const struct cmd_round_abort *cmd, uint32_t oracle);
 /* The node that holds a round's lease, or SLOT_NONE; leases of tasks are odd, of rounds even. */
 uint32_t round_lease_node(const struct cognitive *cognitive, uint64_t lease);
-/* A model for which nodes entered the pool since this was last asked, or SLOT_NONE: sessions wait for them. */
-uint32_t cognitive_take_came(struct cognitive *cognitive);
 
 #endif

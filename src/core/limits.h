@@ -29,9 +29,11 @@
 
 #define SWEEP_MAX 64               // deadlines that fire before one command
 #define CLOCK_STEP_MS_MAX 15000    // core time gained by one entry at most
-/* The most events of one entry: each of SWEEP_MAX steps or the command may end a task of REDUNDANCY_MAX
- * assignments with its settlement, or a round of ROUND_NODES_MAX. */
-#define EVENTS_PER_STEP_MAX 128
-#define EVENTS_PER_COMMAND_MAX ((SWEEP_MAX + 1) * EVENTS_PER_STEP_MAX)
+/* The most events of one sweep step or command: a session that opens with SESSION_NODES_MAX nodes has two for each; less
+ * come from a task of REDUNDANCY_MAX assignments with its settlement, or a round of ROUND_NODES_MAX. Before a command
+ * the sweep ends after the step that brings it to SWEEP_EVENTS_MAX. */
+#define EVENTS_PER_STEP_MAX (2 * SESSION_NODES_MAX + 16)
+#define SWEEP_EVENTS_MAX 4096
+#define EVENTS_PER_COMMAND_MAX (SWEEP_EVENTS_MAX + 2 * EVENTS_PER_STEP_MAX)
 
 #endif

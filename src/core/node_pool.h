@@ -6,11 +6,15 @@
  *                RECALIBRATING       any -> BANNED
  *
  * Only EPHEMERAL nodes that are present can be picked, for a model that they have proved. A node is present while a
- * router that it is attached to lives. `lost` lists nodes that left a session without its doing: the sweep of
- * session_queue recalls their assignments and tells the session.
+ * router that it is attached to lives. What a session or the queue must hear of a node travels on two lists: `lost`,
+ * nodes whose assignments are to be recalled (session_queue takes it), and `news`, reserved nodes that came back or are
+ * draining (session takes it).
  *
- * Shape:  node[nodes_cap] by slot; operator[operators_cap]; one Fenwick tree of weights for each (model, SLA class);
- *         lists of nodes that wait for a test, by the model they are to be tested for, longest waiting first.
+ * Shape:  node[nodes_cap] by slot; operator_[operators_cap]; link (node, 0..NODE_LINKS_MAX-1); for each router its links
+ *         while it lives and while it does not; for each operator its nodes that are banned and those that are not; one
+ *         Fenwick tree of weights for each (model, SLA class); for each model the nodes that wait for a test of it, those
+ *         that have proved it apart from those that have not, longest waiting first.
+ * Cost:   O(log nodes) a command or sweep.
  * Source: docs/protocol.md, "Nodes".
  */
 #ifndef CORTEN_CORE_NODE_POOL_H
@@ -22,45 +26,68 @@
 #include "core/payment.h"
 #include "core/reputation.h"
 
+#define NODE_PICK_SCAN_MAX 1024   // docs/protocol.md, "Nodes": bounds a pick that a narrow filter makes hard
+
 struct node_model {
     uint32_t model;              // slot in catalog; SLOT_NONE: this place is free
-    uint32_t context;            // tokens: declared, and from a round on what it proved
+    uint32_t context;            // tokens: declared, and not over what it proved
+    uint32_t context_proved;     // by the last round that measured it; 0: none did
     uint64_t price_in, price_out;
     uint8_t declared, proved;
     uint8_t class;               // enum node_class
 };
 struct node_link {
-    uint32_t router;             // slot in account; SLOT_NONE
-    uint32_t link;
+    uint32_t router;             // slot in account; SLOT_NONE: this place is free
+    uint32_t link;               // number of the connection
+    uint32_t prev, next;         // among the router's links: node × NODE_LINKS_MAX + index
+    bool up;                     // the router lives, as the sweep has seen
 };
+/* The list of nodes that a node is on, by prev and next: one at a time. */
+enum node_list_kind { NODE_LIST_NONE, NODE_LIST_FRESH, NODE_LIST_PROVED, NODE_LIST_LOST, NODE_LIST_NEWS, NODE_LIST_COUNT };
 struct node {
     struct address address;
     struct hash encryption_key;
-    uint32_t operator;           // slot in operator[]
+    uint32_t operator;           // slot in operator_[]
     enum node_state state;
     enum node_state back_to;     // where OFFLINE and TESTING return to
     uint64_t since_ms;           // when `state` was entered
     uint64_t absent_ms;          // since when no router holds it; TIME_NEVER: present
     uint64_t backoff_ms;         // of the next RECALIBRATING
     uint64_t retry_ms;           // when RECALIBRATING ends
+    uint64_t wait_ms;            // since when it waits for a test
     uint64_t registered_seq;
     struct node_model model[NODE_MODELS_MAX];
     struct node_link link[NODE_LINKS_MAX];
     uint32_t test_at;            // index in model[] that the next round tests
-    uint32_t prev, next;         // in the list of those that wait for a test; or in `lost`
+    uint32_t last_at;            // index in model[] that its last session used
+    uint32_t prev, next;         // in `list`
+    uint32_t operator_prev, operator_next;   // among its operator's nodes
+    enum node_list_kind list;
     uint8_t slots, busy;         // tasks at once; assignments now
     uint8_t engine;
     uint8_t build_size;
     char build[32];
-    bool leaving, is_lost, waits;
+    bool leaving;                // asked to leave
+    bool held;                   // by a session
+    bool in_round;               // a round will end for it
+    bool overdue;                // RESERVED and absent for node_absent_ms: its session was told
 };
 struct operator_ {
     struct address address;
-    uint32_t account;
+    uint32_t account;            // SLOT_NONE until its first node
     uint32_t nodes;              // not GONE
+    uint32_t free_head, banned_head;   // its nodes
+    uint32_t work_next;          // operators whose nodes are to be banned or let in again
     uint64_t banned_seq;         // 0: not banned
     uint32_t lift_votes;         // bits by oracle slot
-    bool approved;
+    bool approved, in_work;
+};
+struct invite {
+    struct hash hash;            // Keccak-256 of the invitation
+    uint64_t expires_ms;
+};
+struct node_list {
+    uint32_t head, tail, count;
 };
 
 struct node_pool {
@@ -75,15 +102,23 @@ struct node_pool {
     struct operator_ *operator_;
     struct id_map by_operator;
     uint32_t operator_count, operator_cap;
-    struct { struct hash hash; uint64_t expires_ms; } *invite;
-    uint32_t invite_count, invite_cap;
+    struct { uint32_t head, tail; } work;           // operators
+    struct invite *invite;
+    struct slots invites;
+    struct id_map by_invite;
+    struct heap invite_due;
+    struct { uint32_t up, down; } router[ROUTERS_MAX];   // heads of their links
     struct fenwick *weight;      // [models_cap][SLA_COUNT]
-    struct { uint32_t head, tail, count; } *wait;   // [models_cap]
-    struct { uint32_t head, tail; } lost;
-    struct heap due;             // absence and back-off, by node
+    struct { struct node_list fresh, proved; } *wait;   // [models_cap]
+    struct node_list lost, news;
+    struct heap due;             // by node: absence, back-off, the end of leaving
     uint32_t in[NODE_STATE_COUNT];
-    uint32_t *testing;           // [models_cap]: nodes in TESTING that had passed before
-    uint32_t *serving;           // [models_cap]: nodes that have proved the model and are not gone
+    uint32_t *testing;           // [models_cap]: nodes in TESTING for it that have proved it
+    uint32_t *proved;            // [models_cap]: nodes that have proved it, not GONE
+    uint32_t *offering;          // [models_cap]: nodes that offer it, not LEAVING, GONE or BANNED
+    uint64_t came;               // bits by model: nodes became pickable
+    uint64_t round_wanted;       // bits by model: node_pool_wants_round
+    uint32_t model_cap;
 };
 
 bool node_pool_init(struct node_pool *pool, struct arena *arena, struct step *step, struct account_book *account,
@@ -91,7 +126,8 @@ bool node_pool_init(struct node_pool *pool, struct arena *arena, struct step *st
 void node_pool_rows(struct node_pool *pool, struct rows *rows);
 void node_pool_check(const struct node_pool *pool);
 uint64_t node_pool_due_ms(const struct node_pool *pool);
-/* One of: a node whose router fell silent, one absent for too long, one whose back-off is over, one that has drained. */
+/* One of: a node whose router fell silent or came back, one absent for too long, one whose back-off is over, one that has
+ * drained, one whose operator was banned or let in again, an invitation that expired. */
 void node_pool_sweep(struct node_pool *pool);
 
 /* Commands. */
@@ -102,8 +138,12 @@ enum verdict node_pool_detach(struct node_pool *pool, const struct cmd_node_deta
 enum verdict node_pool_leave(struct node_pool *pool, const struct cmd_node_leave *cmd);
 enum verdict node_pool_approve(struct node_pool *pool, const struct cmd_node_approve *cmd);
 enum verdict node_pool_invite(struct node_pool *pool, const struct cmd_node_invite *cmd);
-/* `oracle` is the voter's slot, `quorum` how many must agree. */
-enum verdict node_pool_ban_lift(struct node_pool *pool, const struct cmd_ban_lift *cmd, uint32_t oracle, uint32_t quorum);
+struct lift_vote {
+    uint32_t oracle;                        // the voter's slot
+    const struct address *oracle_operator;
+    uint32_t quorum;                        // how many must agree
+};
+enum verdict node_pool_ban_lift(struct node_pool *pool, const struct cmd_ban_lift *cmd, const struct lift_vote *vote);
 
 /* Asking. */
 uint32_t node_pool_find(const struct node_pool *pool, const struct address *address);   // or SLOT_NONE
@@ -112,6 +152,8 @@ const struct address *node_pool_operator(const struct node_pool *pool, uint32_t 
 uint32_t node_pool_account(const struct node_pool *pool, uint32_t node);   // its operator's: who is paid
 bool node_pool_is_present(const struct node_pool *pool, uint32_t node);
 bool node_pool_is_attached(const struct node_pool *pool, uint32_t node, uint32_t router);
+/* Absent for node_absent_ms, leaving or banned: who holds it should let it go. */
+bool node_pool_is_lost_for_good(const struct node_pool *pool, uint32_t node);
 /* The index of `model` in the node's model[], or SLOT_NONE. */
 uint32_t node_pool_serves(const struct node_pool *pool, uint32_t node, uint32_t model);
 bool node_pool_has_slot(const struct node_pool *pool, uint32_t node);      // busy < slots, present, not leaving
@@ -129,33 +171,39 @@ struct node_filter {
     uint32_t router_count;
     bool distinct_operators;
 };
+/* Whether the node's record fits; its state and presence are not asked. */
 bool node_pool_fits(const struct node_pool *pool, uint32_t node, const struct node_filter *filter);
-/* How many EPHEMERAL nodes there are at most for it (an upper bound in O(1)), and how many nodes of any state. */
-uint32_t node_pool_count_ephemeral(const struct node_pool *pool, uint32_t model);
-uint32_t node_pool_count_serving(const struct node_pool *pool, uint32_t model);
-/* Picks `want` different EPHEMERAL nodes, weighted and random by `dice`; all or nothing: false where too few were
- * found. Changes nothing. */
+/* How many nodes offer it, in any state but LEAVING, GONE and BANNED: what can be hoped for at most. */
+uint32_t node_pool_count_offering(const struct node_pool *pool, uint32_t model);
+/* Picks `want` different EPHEMERAL nodes that are present, weighted and random by `dice`; all or nothing: false where
+ * too few were found. Looks at NODE_PICK_SCAN_MAX nodes at most, from a random one on. Changes nothing. */
 bool node_pool_pick(const struct node_pool *pool, const struct node_filter *filter, uint32_t want, uint64_t dice,
                     uint32_t *ret_nodes);
-void node_pool_reserve(struct node_pool *pool, uint32_t node);             // EPHEMERAL -> RESERVED
-void node_pool_release(struct node_pool *pool, uint32_t node, enum node_reason reason);  // RESERVED -> RELEASED
-/* An assignment or round begins and ends on a node. */
+void node_pool_reserve(struct node_pool *pool, uint32_t node, uint32_t model);   // EPHEMERAL -> RESERVED
+/* The session lets it go, with no assignment left on it: RESERVED -> RELEASED; any other state stays. */
+void node_pool_release(struct node_pool *pool, uint32_t node, enum node_reason reason);
+/* An assignment begins and ends on a node. session_member_busy and session_member_idle call these. */
 void node_pool_busy(struct node_pool *pool, uint32_t node);
 void node_pool_idle(struct node_pool *pool, uint32_t node);
 
-/* What rounds do. Takes at most `want` nodes that wait for a test of `model` into TESTING, no more than half of those
- * that serve it at once; gives how many. */
+/* A model for which nodes became pickable since this was last asked, or SLOT_NONE: sessions wait for them. */
+uint32_t node_pool_take_came(struct node_pool *pool);
+/* The next reserved node that came back or is draining, taken off the list; or SLOT_NONE. */
+uint32_t node_pool_take_news(struct node_pool *pool);
+
+/* What rounds do. Takes at most `want` nodes that wait for a test of `model` into TESTING; of those that have proved it
+ * no more than half at once. Gives how many. */
 uint32_t node_pool_take_for_round(struct node_pool *pool, uint32_t model, uint32_t want, uint32_t *ret_nodes);
 bool node_pool_wants_round(const struct node_pool *pool, uint32_t model);
-/* The end of a node's round, in TESTING: passed for `at` in model[] with this class and proved context (0: as it
- * was); failed; or aborted and back to where it was. */
-void node_pool_passed(struct node_pool *pool, uint32_t node, uint32_t at, enum node_class class, uint32_t context);
+/* The end of a node's round: passed for test_at in model[] with this class and proved context (0: as it was); failed; or
+ * aborted and back to where it was. A node that left TESTING meanwhile is only let go. */
+void node_pool_passed(struct node_pool *pool, uint32_t node, enum node_class class, uint32_t context);
 void node_pool_failed(struct node_pool *pool, uint32_t node);
 void node_pool_round_aborted(struct node_pool *pool, uint32_t node);
 void node_pool_ban(struct node_pool *pool, uint32_t node);                 // and its operator
 
-/* Nodes that were RESERVED and left by themselves (absent, banned, leaving at once): the first, or SLOT_NONE; and
- * taking it off the list once its session has let it go. */
+/* Reserved nodes that are absent or banned, whose assignments are to be recalled: the first, or SLOT_NONE; and taking it
+ * off the list. session_node_lost comes between the two. */
 uint32_t node_pool_lost(const struct node_pool *pool);
 void node_pool_lost_done(struct node_pool *pool, uint32_t node);
 /* Weights follow reputation: to be called after it changed. */

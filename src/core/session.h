@@ -102,10 +102,8 @@ void session_check(const struct session_book *book);
 uint64_t session_due_ms(const struct session_book *book);
 /* One session's next thing: open, give up opening, replace, renew or release a node, grow, shrink, end a drain. */
 void session_sweep(struct session_book *book);
-/* Before each entry: what picks of this entry are drawn from. */
-void session_set_dice(struct session_book *book, const struct hash *dice);
-/* Nodes became EPHEMERAL for a model: who waits to open may, and who is degraded gets one. */
-void session_nodes_came(struct session_book *book, uint32_t model);
+/* Before each entry: what its picks are drawn from, and whether an oracle lives (both as cognitive_dice says). */
+void session_set_dice(struct session_book *book, const struct hash *dice, bool oracle_lives);
 
 /* Commands. */
 enum verdict session_open(struct session_book *book, const struct cmd_session_open *cmd, uint64_t *ret_session);
@@ -121,12 +119,18 @@ uint64_t session_id(const struct session_book *book, uint32_t session);
 const struct session_policy *session_policy(const struct session_book *book, uint32_t session);
 enum session_state session_state(const struct session_book *book, uint32_t session);
 bool session_is_degraded(const struct session_book *book, uint32_t session);
+/* Tasks submitted before this moment fail with NO_NODES: nobody could be reserved for them in time. 0: none does; a
+ * session that closed for that reason says TIME_NEVER. */
+uint64_t session_no_nodes_ms(const struct session_book *book, uint32_t session);
+/* DRAINING for drain_ms: what still runs is cancelled. */
+bool session_drain_is_over(const struct session_book *book, uint32_t session);
 /* Refused: SESSION_NOT_OPEN, SESSION_ACCESS, SESSION_ROUTER, RATE_LIMITED, IN_FLIGHT_LIMIT, NODES_TOO_FEW (more than
  * exist at all, so that waiting is in vain). */
 enum verdict session_check_submit(const struct session_book *book, uint32_t session, uint32_t payer);
 void session_task_began(struct session_book *book, uint32_t session);
-/* A task ended. `queued_since_ms` of what now waits longest, TIME_NEVER where nothing waits: drives growth. */
+/* A task ended: the last one of a session that drains or closed lets it end. */
 void session_task_ended(struct session_book *book, uint32_t session);
+/* Since when what waits longest in the session's lanes is QUEUED; TIME_NEVER where nothing waits: drives growth. */
 void session_waiting(struct session_book *book, uint32_t session, uint64_t queued_since_ms);
 /* `want` members with a free slot that are attached to `router` and not in `avoid`, least loaded first, ties by dice;
  * one of each operator if the policy asks. All or nothing; changes nothing. Where `avoid` leaves too few, members in
@@ -140,17 +144,16 @@ struct member_wish {
     uint64_t dice;
 };
 bool session_pick_members(const struct session_book *book, const struct member_wish *wish, uint32_t *ret_nodes);
-/* An assignment began and ended on a member. */
+/* An assignment began and ended on a member; tells node_pool as well. */
 void session_member_busy(struct session_book *book, uint32_t node);
 void session_member_idle(struct session_book *book, uint32_t node);
 uint32_t session_of_node(const struct session_book *book, uint32_t node);   // or SLOT_NONE
-/* The node left by itself and its assignments are recalled: takes it out of its session. */
+/* Its assignments are recalled (node_pool_lost): a node that is only absent stays until a replacement is found, any other
+ * is taken out of its session. */
 void session_node_lost(struct session_book *book, uint32_t node);
 /* The next session that wants something of the queue, taken off the list; or SLOT_NONE. */
 bool session_has_marks(const struct session_book *book);
 uint32_t session_take_mark(struct session_book *book);
 void session_mark(struct session_book *book, uint32_t session);
-/* A draining session's last task has ended: closes, refunds, releases. */
-void session_drained(struct session_book *book, uint32_t session);
 
 #endif
