@@ -20,8 +20,12 @@ function read_headings(document,    line, fenced)
     close(document)
 }
 
+# Is there such a file or folder?
+function exists(path) { return system("test -e '" path "'") == 0 }
+
 FNR == 1 {
     pending = ""
+    fenced = 0
     is_c = FILENAME ~ /\.(c|h|def)$/
     is_code = FILENAME ~ /\.(c|h|def|mjs|js|sh|awk|py)$/ || FILENAME ~ /^tools\/[^.]*$/
     is_ours = FILENAME ~ /^(src|sim|tests|tools|web|contracts|bench)\//
@@ -52,6 +56,20 @@ is_code && FNR == lines_max + 1 {
             hit("headings", document " has no heading \"" wanted "\": correct the name here or there")
     }
     pending = match(line, /docs\/[a-z_]+\.md(,( "[^"]*)?)?$/) ? substr(line, RSTART) : ""
+}
+
+FILENAME ~ /\.md$/ && /^```/ { fenced = !fenced }
+FILENAME ~ /\.md$/ && !fenced {
+    line = $0
+    while (match(line, /\]\([^)# ]+/)) {
+        target = substr(line, RSTART + 2, RLENGTH - 2)
+        line = substr(line, RSTART + RLENGTH)
+        from = FILENAME
+        if (!sub(/\/[^\/]*$/, "/", from))
+            from = ""
+        if (target !~ /^[a-z]+:/ && target !~ /'/ && !exists(from target))
+            hit("links", "leads to " from target ", which does not exist")
+    }
 }
 
 is_ours && /(^|[^A-Za-z0-9_])(TO[D]O|FIX[M]E|X[X]X|HAC[K])([^A-Za-z0-9_]|$)/ {
