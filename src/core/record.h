@@ -14,7 +14,8 @@
 #include "base/bytes.h"
 #include "core/terms.h"
 
-#define RECORD_SIZE_MAX 271   // two Keccak blocks less the padding
+#define RECORD_SIZE_MAX   271   // two Keccak blocks less the padding
+#define RECORD_EXACT_SIZE 180   // of every record in these rules
 
 struct record {
     struct hash manifest_digest;   // SHA-256; the model's
@@ -29,7 +30,7 @@ struct record {
     uint32_t tokens_in, tokens_out;
 };
 
-/* Gives the size; at most RECORD_SIZE_MAX, which cap must be. */
+/* Gives the size, RECORD_EXACT_SIZE, which cap must be at least. */
 uint32_t record_encode(const struct record *record, uint8_t *ret_bytes, uint32_t cap);
 /* False unless the bytes are exactly one record with its enums in range. */
 bool record_decode(struct span bytes, struct record *ret_record);
@@ -41,6 +42,7 @@ struct precommit_terms {
 };
 void precommit_hash(const struct precommit_terms *terms, struct span record, struct hash *ret_hash);
 
+/* The head before the first chunk; each chunk's bytes then extend it. */
 void chain_start(uint64_t network_id, uint64_t task, uint64_t lease, struct hash *ret_head);
 void chain_extend(struct hash *head, const void *bytes, uint32_t size);
 
