@@ -18,10 +18,27 @@
 
 /* What is counted: each phase once as asked, once as done. */
 enum node_count {
-    COUNT_ROUND_ASKED, COUNT_ROUND_ACKED, COUNT_ROUND_PRECOMMITTED, COUNT_ROUND_COMMITTED, COUNT_ROUND_PASSED,
-    COUNT_TASK_OFFERED, COUNT_TASK_ACKED, COUNT_TASK_PRECOMMITTED, COUNT_TASK_COMMITTED, COUNT_TASK_ACCEPTED,
-    COUNT_DECLINED, COUNT_ENGINE, COUNT_SILENT, COUNT_LATE, COUNT_WITHHELD, COUNT_WRONG, COUNT_OUTVOTED,
-    COUNT_AUDIT_PASSED, COUNT_AUDIT_FLAGGED, COUNT_TOKENS_OUT, NODE_COUNTS
+    COUNT_ROUND_ASKED,
+    COUNT_ROUND_ACKED,
+    COUNT_ROUND_PRECOMMITTED,
+    COUNT_ROUND_COMMITTED,
+    COUNT_ROUND_PASSED,
+    COUNT_TASK_OFFERED,
+    COUNT_TASK_ACKED,
+    COUNT_TASK_PRECOMMITTED,
+    COUNT_TASK_COMMITTED,
+    COUNT_TASK_ACCEPTED,
+    COUNT_DECLINED,
+    COUNT_ENGINE,
+    COUNT_SILENT,
+    COUNT_LATE,
+    COUNT_WITHHELD,
+    COUNT_WRONG,
+    COUNT_OUTVOTED,
+    COUNT_AUDIT_PASSED,
+    COUNT_AUDIT_FLAGGED,
+    COUNT_TOKENS_OUT,
+    NODE_COUNTS
 };
 
 struct node_speed {
@@ -47,15 +64,20 @@ bool reputation_init(struct reputation *reputation, struct arena *arena, struct 
 void reputation_rows(struct reputation *reputation, struct rows *rows, const struct slots *nodes);
 void reputation_check(const struct reputation *reputation);
 
-/* A slot begins a new life. */
+/* A slot begins a new life; a place in a node's model[] does. */
 void reputation_reset(struct reputation *reputation, uint32_t node);
+void reputation_reset_model(struct reputation *reputation, uint32_t node, uint32_t at);
 void reputation_count(struct reputation *reputation, uint32_t node, enum node_count count, uint64_t more);
 /* A round or task that went well, or a failure the node is blamed for: moves streak and level. */
 void reputation_success(struct reputation *reputation, uint32_t node);
 void reputation_failure(struct reputation *reputation, uint32_t node);
-void reputation_report(struct reputation *reputation, uint32_t node, uint32_t at, uint32_t ttft_ms, uint32_t tokens_per_s_milli);
+void reputation_report(struct reputation *reputation, uint32_t node, uint32_t at, uint32_t ttft_ms,
+                       uint32_t tokens_per_s_milli);
 void reputation_measure(struct reputation *reputation, uint32_t node, uint32_t at, uint32_t ttft_ms,
                         uint32_t tokens_out, uint32_t duration_ms);
+/* Thousandths of a token a second between the first token and the last; 0 where there are fewer than two. */
+uint32_t reputation_rate_milli(uint32_t ttft_ms, uint32_t tokens_out, uint32_t duration_ms);
+/* An audit was decided: the node's standing after it. */
 enum standing reputation_audit(struct reputation *reputation, uint32_t node, uint32_t at, bool flagged);
 enum standing reputation_standing(const struct reputation *reputation, uint32_t node, uint32_t at);
 uint32_t reputation_test_milli(const struct reputation *reputation, uint32_t node, uint32_t at);
