@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/buf.h"
+#include "core/core.h"
 #include "ledger/gather.h"
 #include "proto/entry.h"
 
@@ -171,6 +172,7 @@ static void apply(struct replica *replica, const struct ledger_batch *batch, con
         .time_ms = entry->time_ms,
         .now_ms = core_now_ms(replica->core),
         .author = entry->author,
+        .entry = entry->command,
         .command = cmd,
         .verdict = replica->verdict,
         .replaying = replica->replaying,
@@ -584,6 +586,11 @@ void replica_close(struct replica *replica)
 const struct core *replica_core(const struct replica *replica)
 {
     return replica->core;
+}
+
+uint64_t replica_now_ms(const struct replica *replica)
+{
+    return core_now_ms(replica->core);
 }
 
 const struct address *replica_router(const struct replica *replica)

@@ -13,7 +13,8 @@
 #ifndef CORTEN_ROUTER_REPLICA_H
 #define CORTEN_ROUTER_REPLICA_H
 
-#include "core/core.h"
+#include "core/event.h"
+#include "core/verdict.h"
 #include "core/view.h"
 #include "crypto/key.h"
 #include "ledger/ledger.h"
@@ -46,6 +47,7 @@ typedef void replica_done(void *ctx, const struct replica_outcome *outcome);
 struct replica_moment {
     uint64_t seq, time_ms, now_ms;       // position, ledger time, core time
     struct address author;
+    struct span entry;                   // its bytes, with the signatures
     const struct command *command;       // NULL: the entry does not decode
     enum verdict verdict;
     bool replaying;
@@ -71,6 +73,7 @@ CX_CLOSER(replica)
 void replica_start(struct replica *replica);
 
 const struct core *replica_core(const struct replica *replica);
+uint64_t replica_now_ms(const struct replica *replica);   // core time, as of the last entry
 const struct address *replica_router(const struct replica *replica);
 uint64_t replica_network(const struct replica *replica);
 /* The first seq of this process's life: what happened before is history. */

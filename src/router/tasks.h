@@ -10,14 +10,16 @@
 #ifndef CORTEN_ROUTER_TASKS_H
 #define CORTEN_ROUTER_TASKS_H
 
+#define TASK_TEXT_SIZE_MAX (4u << 20)   // bytes of one answer
+
 #include "base/buf.h"
 #include "core/record.h"
 #include "router/replica.h"
 
 struct tasks;
 struct hub;
+struct history;
 struct payload_store;
-struct archive;
 
 /* What a client wants, checked and in its canonical form (proto/request.h). */
 struct task_wish {
@@ -50,7 +52,7 @@ struct task_end {
     struct amount charged;
     bool replaced;                   // text went out that is not the answer's
     bool interrupted;                // text went out, and its miner was lost
-    const char *receipt;             // JSON, NUL-terminated
+    const char *receipt;             // JSON, NUL-terminated; NULL: it is in the archive only
 };
 struct task_sink {
     /* The task exists, durably; known: that reference named it before. */
@@ -68,17 +70,18 @@ struct task_sink {
 struct task_watch;
 
 struct tasks_options {
-    struct replica *replica;
+    struct net_loop *loop;
     struct payload_store *payloads;  // of the same store as the ledger's blobs
-    struct archive *archive;
-    uint64_t keep_ms;                // payloads, after the audit window
+    struct history *history;
+    uint64_t keep_ms;                // payloads, from the submission on
 };
 enum cx_err tasks_open(const struct tasks_options *options, struct tasks **ret_tasks);
 void tasks_close(struct tasks *tasks);
 CX_CLOSER(tasks)
 void tasks_set_hub(struct tasks *tasks, struct hub *hub);
-/* To be given to replica_open, in this order of being called. */
 struct replica_listener *tasks_listener(struct tasks *tasks);
+/* After replica_open: takes up the tasks that live on the ledger and are this router's. */
+void tasks_resume(struct tasks *tasks, struct replica *replica);
 
 /* Submits a task and watches it; on_refused or on_accepted follows, never from inside. At once: TOO_LARGE, BUSY. */
 enum cx_err tasks_submit(struct tasks *tasks, const struct task_wish *wish, const struct task_sink *sink,
@@ -90,7 +93,7 @@ enum cx_err tasks_watch(struct tasks *tasks, uint64_t session, uint64_t task, si
 /* The client has gone, or wants no more: its sink is not called again. `cancel`: and nobody else watches, so the task is
  * cancelled with what was relayed. */
 void task_watch_close(struct task_watch *watch, bool cancel);
-/* Back-pressure: the client is slow; its primary is paused until resumed, up to a bound, then the stream is cut. */
+/* Back-pressure: the client is slow; its text waits in the answer that is kept here anyway, so no miner is held up. */
 void task_watch_pause(struct task_watch *watch);
 void task_watch_resume(struct task_watch *watch);
 
@@ -108,7 +111,6 @@ void tasks_on_precommit(struct tasks *tasks, uint64_t lease, const struct hash *
 void tasks_on_commit(struct tasks *tasks, uint64_t lease, const struct hash *salt, struct span record, const char *text,
                      size_t size);
 void tasks_on_fault(struct tasks *tasks, uint64_t lease, const char *detail);
-void tasks_on_node_gone(struct tasks *tasks, const struct address *node);
 
 /* ---- for hub.c: what a node owes now, when it (re)connects ---- */
 struct task_offer {
