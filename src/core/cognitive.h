@@ -89,6 +89,9 @@ const struct address *oracle_operator(const struct cognitive *cognitive, uint32_
 /* The beacon, or the chain where no oracle lives; the second value says which. */
 bool cognitive_dice(const struct cognitive *cognitive, struct hash *ret_dice);
 
+/* Heartbeats ever: what was drawn from a later beacon than this was drawn after now. */
+static inline uint64_t cognitive_beacons(const struct cognitive *cognitive) { return cognitive->beacons; }
+
 /* Rounds. `oracle` is the slot of who signed. */
 enum verdict cognitive_create(struct cognitive *cognitive, const struct cmd_round_create *cmd, uint32_t oracle);
 enum verdict cognitive_prepare(struct cognitive *cognitive, const struct cmd_round_prepare *cmd, uint32_t oracle);

@@ -147,6 +147,11 @@ enum verdict node_pool_ban_lift(struct node_pool *pool, const struct cmd_ban_lif
 
 /* Asking. */
 uint32_t node_pool_find(const struct node_pool *pool, const struct address *address);   // or SLOT_NONE
+/* The node's name, never used twice, where a slot may come again. 0: no node has the slot now. */
+static inline uint64_t node_pool_id(const struct node_pool *pool, uint32_t node)
+{
+    return slots_is_live(&pool->slots, node) ? slots_id(&pool->slots, node) : 0;
+}
 const struct node *node_pool_node(const struct node_pool *pool, uint32_t node);
 const struct address *node_pool_operator(const struct node_pool *pool, uint32_t node);
 uint32_t node_pool_account(const struct node_pool *pool, uint32_t node);   // its operator's: who is paid

@@ -118,6 +118,14 @@ uint32_t session_find(const struct session_book *book, uint64_t id);        // o
 uint64_t session_id(const struct session_book *book, uint32_t session);
 const struct session_policy *session_policy(const struct session_book *book, uint32_t session);
 enum session_state session_state(const struct session_book *book, uint32_t session);
+/* Why it ends, or NONE. A session that ends is marked, until the queue calls session_drained:
+ *      OPENING, NO_NODES          it could not open: its tasks fail with NO_NODES. Then it is CLOSED; or, shared, it opens again
+ *      DRAINING, OWNER            its QUEUED tasks are cancelled, the others end by themselves
+ *      DRAINING, DRAIN_TIMEOUT    drain_ms are over: the others are cancelled too */
+static inline enum session_reason session_closing(const struct session_book *book, uint32_t session)
+{
+    return book->session[session].closing;
+}
 bool session_is_degraded(const struct session_book *book, uint32_t session);
 /* Tasks submitted before this moment fail with NO_NODES: nobody could be reserved for them in time. 0: none does; a
  * session that closed for that reason says TIME_NEVER. */
@@ -133,7 +141,7 @@ void session_task_ended(struct session_book *book, uint32_t session);
 /* Since when what waits longest in the session's lanes is QUEUED; TIME_NEVER where nothing waits: drives growth. */
 void session_waiting(struct session_book *book, uint32_t session, uint64_t queued_since_ms);
 /* `want` members with a free slot that are attached to `router` and not in `avoid`, least loaded first, ties by dice;
- * one of each operator if the policy asks. All or nothing; changes nothing. Where `avoid` leaves too few, members in
+ * one of each operator if the policy asks (those of `avoid` count as taken). All or nothing; changes nothing. Members in
  * `shun` (failed this task before) come last. */
 struct member_wish {
     uint32_t session, router, want, context;

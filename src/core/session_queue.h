@@ -9,67 +9,101 @@
  *
  * Every assignment command carries its lease; one that is not live is LEASE_STALE, whatever it says. A terminal state
  * ends all live assignments in the same entry. (payer, client reference) names one task; the stub that remembers it
- * outlives the task by keep_ms.
+ * outlives the task by keep_ms. A reveal that does not match takes its assignment from PRECOMMITTED to REJECTED.
  *
- * Shape:  task[tasks_cap], assignment[assignments_cap], reference[references_cap], lane[sessions_cap][PRIORITIES].
- *         A task's assignments of all its attempts are one list, newest first, until the task ends.
- * Cost:   O(log tasks) a command, plus the session's members where a task is assigned.
+ * A task that is cancelled keeps its state, with TASK_CANCELLING, while its assignments may still commit what they have.
+ * One whose router is silent is not assigned: it is parked, and not in a lane, until the router returns or another
+ * adopts it.
+ *
+ * Shape:  task[tasks_cap], assignment[assignments_cap], reference[references_cap], lanes[sessions_cap].
+ *         A task's assignments of all its attempts are one list, newest first, until the task ends: it tells who failed
+ *         how often and why. A node's live assignments are one list, newest first. A lease names its row:
+ *         lease = counter << 24 | row << 1 | 1.
+ * Cost:   O(log tasks) a command, plus the session's members where a task is assigned. `due` is re-keyed lazily: the key
+ *         of a task is never later than its next deadline, and that of the first one is exact.
  * Source: docs/protocol.md, "Tasks".
  */
 #ifndef CORTEN_CORE_SESSION_QUEUE_H
 #define CORTEN_CORE_SESSION_QUEUE_H
 
+#include "base/assert.h"
 #include "core/session.h"
 #include "core/validation.h"
 
 struct task {
     struct hash request_digest;
     uint64_t queued_ms;          // when it was submitted
-    uint64_t phase_ms;           // when its present state was entered
-    uint64_t deadline_ms;        // of the whole task
     uint64_t seed;               // the client's; else of no meaning
-    uint32_t session, payer, key, router, reference;   // slots; key and reference may be SLOT_NONE
+    uint32_t phase_after_ms;     // queued_ms + this: when its present state, or its cancelling, began
+    uint32_t total_ms;           // queued_ms + this: the deadline of the whole task
+    uint32_t session, payer, key, reference;   // slots; key and reference may be SLOT_NONE
     uint32_t prompt_size, tokens_max, precommit_ms;
-    uint32_t assignment;         // head of its list
-    uint32_t prev, next;         // in its lane while QUEUED
     uint32_t relayed;            // tokens the client had when it cancelled
+    uint32_t assignment;         // head of its list
+    uint32_t prev, next;         // in its lane; or among those of its session that are in none
+    uint8_t router;              // slot
     uint8_t state;               // enum task_state
-    uint8_t priority, attempt;
-    uint8_t live, acked, precommitted, committed;   // assignments of this attempt
+    uint8_t priority;
+    uint8_t attempt;             // the present or last one, from 1
+    uint8_t forgiven;            // attempts that do not count: their router was lost
     uint8_t replaced;            // replacements in this attempt
-    uint8_t causes[FAIL_CAUSES_COUNTED];
     uint8_t flags;               // enum task_flag
 };
-enum task_flag { TASK_STREAM = 1, TASK_GREEDY = 2, TASK_SEED_OF_CLIENT = 4, TASK_STREAMED = 8, TASK_CANCELLING = 16 };
+enum task_flag {
+    TASK_STREAM = 1,             // the client reads along
+    TASK_GREEDY = 2,
+    TASK_SEED_OF_CLIENT = 4,
+    TASK_STREAMED = 8,           // the client has seen tokens
+    TASK_CANCELLING = 16,
+    TASK_PARKED = 32
+};
 
 struct assignment {
     uint64_t lease;              // 0: the row is free
     union {
-        struct hash precommit;   // until it is revealed
-        struct hash text_digest; // from then on
+        struct {                 // until it is revealed
+            struct hash precommit;
+            uint64_t seed;
+        };
+        struct {                 // from then on
+            struct hash text_digest;
+            uint32_t tokens_in, tokens_out;   // as they are charged
+        };
+        uint64_t failed_node;    // once it failed: the node's id, to be blamed when the task ends
     };
     uint64_t offered_ms;
     uint64_t price_in, price_out;
-    uint32_t task, node, next;   // next of the same task; of the free list
-    uint32_t tokens_in, tokens_out, text_size;
+    uint32_t task, node;
+    uint32_t next;               // of the same task; of the free list
+    uint32_t next_of_node;       // of the same node, while live
     uint8_t state;               // enum assignment_state
-    uint8_t attempt, cause, finish;
+    uint8_t attempt;
+    uint8_t cause;               // enum fail_cause, once ended
+    uint8_t finish;              // enum finish, once revealed
     bool primary;
+    bool detached;               // its node has left the session
 };
+static_assert(sizeof(struct task) <= 112, "a million of them are meant to fit a small machine");
+static_assert(sizeof(struct assignment) <= 96, "likewise");
 
 /* Who asked for what, beyond the task's end. */
 struct reference {
     struct hash hash;            // keccak256(payer, client reference)
     uint64_t task;               // its id
-    uint64_t forget_ms;          // TIME_NEVER while the task lives
-    uint8_t state;               // enum task_state at the end
+    uint8_t state;               // enum task_state: QUEUED while it lives, then the one it ended in
 };
 struct lane {
     uint32_t head, tail;
 };
 struct session_lanes {
-    struct lane lane[PRIORITIES];
-    uint32_t queued, live;       // tasks
+    struct lane lane[PRIORITIES];   // QUEUED
+    struct lane others;          // live tasks that are in no lane
+    uint32_t queued, live;       // tasks in lanes; all that have not ended
+    /* The last look for members was in vain, for tasks of this router that need this context or more; SLOT_NONE: it was
+     * not, or something has changed since. */
+    uint32_t starved_router, starved_context;
+    uint32_t short_next;         // in the list of those that wait for a free assignment row
+    bool is_short;
 };
 
 struct session_queue {
@@ -84,15 +118,23 @@ struct session_queue {
     struct validation *validation;
     struct task *task;
     struct slots tasks;
-    struct heap due;             // by task: its next deadline
+    struct heap due;             // by task: not later than its next deadline
     struct assignment *assignment;
-    uint32_t assignment_cap, assignment_used, assignment_free, assignment_live;
+    uint32_t *of_node;           // [nodes_cap]: head of the node's live assignments
+    uint32_t assignment_cap;
+    uint32_t assignment_used;    // rows ever taken
+    uint32_t assignment_free;    // head of the list
+    uint32_t assignment_rows;    // not free
+    uint32_t assignment_live;
     uint64_t lease_counter;
     struct reference *reference;
     struct slots references;
     struct id_map by_reference;
-    struct heap forget;          // by reference
+    struct heap forget;          // by reference: when its stub goes
     struct session_lanes *lanes; // by session slot
+    struct { uint32_t head, tail; } short_of_rows;   // sessions
+    uint32_t parked[ROUTERS_MAX];      // tasks, by router
+    uint32_t unpark_at;          // the next row to look at for tasks of a router that returned
     uint64_t ended[TASK_STATE_COUNT];  // how many tasks ended so
 };
 
@@ -103,7 +145,8 @@ bool session_queue_init(struct session_queue *queue, struct arena *arena, struct
 void session_queue_rows(struct session_queue *queue, struct rows *rows);
 void session_queue_check(const struct session_queue *queue);
 uint64_t session_queue_due_ms(const struct session_queue *queue);
-/* One of: a lost node's assignment, a marked session's next task, a task's deadline, a reference to forget. */
+/* One of: a lost node's assignment, a marked session's next task, some tasks of a router that returned, a task's deadline, a
+ * reference to forget. */
 void session_queue_sweep(struct session_queue *queue);
 
 /* Commands; `submit` on acceptance and on TASK_KNOWN gives the task's id. */
@@ -122,5 +165,25 @@ enum verdict session_queue_fault(struct session_queue *queue, const struct cmd_t
 enum verdict session_queue_check_submit(const struct session_queue *queue, const struct command *cmd, uint64_t *ret_task);
 /* The live assignment with that lease, or SLOT_NONE. */
 uint32_t assignment_find(const struct session_queue *queue, uint64_t lease);
+/* Who holds a live lease and how it proves what it says, for the authority LEASE; false: the lease is not live. */
+struct lease_holder {
+    uint32_t node, router;       // slots: whose lease; whose task
+    enum session_evidence evidence;
+};
+bool session_queue_holder(const struct session_queue *queue, uint64_t lease, struct lease_holder *ret_holder);
+
+/* How a task's present attempt stands: live assignments that came at least so far. And how many of all attempts failed
+ * for each cause that is counted; STREAM_DIFFERS is WRONG. */
+struct task_tally {
+    uint32_t live, acked, precommitted, committed;
+    uint8_t causes[FAIL_CAUSES_COUNTED];
+};
+void session_queue_tally(const struct session_queue *queue, uint32_t task, struct task_tally *ret_tally);
+/* When something is due for it next, and its place in its session's lanes from 1 (an estimate; 0: not QUEUED). */
+uint64_t session_queue_task_due_ms(const struct session_queue *queue, uint32_t task);
+uint32_t session_queue_position(const struct session_queue *queue, uint32_t task);
+/* The row that remembers this reference of this payer, or SLOT_NONE. */
+uint32_t session_queue_reference(const struct session_queue *queue, const struct address *payer,
+                                 const struct hash *reference);
 
 #endif

@@ -18,16 +18,16 @@
 struct audit {
     enum audit_state state;
     uint64_t task, lease;
-    uint32_t node;               // slot; its generation must still be node_generation
-    uint32_t node_generation;
+    uint64_t node_id;            // its slot and generation: it may be gone by now
+    struct address node, operator;
     uint32_t at;                 // index in the node's model[]
     uint32_t oracle;             // who was drawn
     uint32_t audit_bp;
-    uint64_t deadline_ms;
+    uint64_t deadline_ms;        // from WAITING on
     uint64_t beacons;            // heartbeats at its commit: the draw takes a later one
     uint32_t judged_by;          // bits by oracle slot
     uint8_t passes, flags, unmeasurable;
-    bool counts;                 // false where agreement is no evidence: it only pays
+    bool counts;                 // false where agreement is no evidence: then it moves nobody's test
     uint32_t prev, next;         // in the list of WAITING
 };
 
