@@ -7,7 +7,7 @@
  *      batch = 'B' 1 | seq 8 | count 4 | router 20 | epoch 8 | number 8 | time_ms 8 | size 4 | body
  *      end   = 'E' 1 | seq of the last entry 8 | batches 8 | chain 32
  *
- * Source: docs/protocol.md, "Ledger file".
+ * Source: docs/protocol.md, "Ledger".
  */
 #ifndef CORTEN_LEDGER_LEDGER_TOOL_H
 #define CORTEN_LEDGER_LEDGER_TOOL_H

@@ -1,0 +1,192 @@
+/* The payload stores: the same scenarios over each, and what only a file can suffer. */
+#include <sqlite3.h>
+
+#include "crypto/cid.h"
+#include "ledger/ledger.h"
+#include "lib/test.h"
+#include "payload/payload.h"
+
+static struct payload_store *open_store(const char *uri)
+{
+    struct payload_store *store = NULL;
+    if (payload_store_open(uri, &store))
+        test_fail(__FILE__, __LINE__, "open %s: %s", uri, cx_detail());
+    return store;
+}
+
+static const char *sqlite_uri(void)
+{
+    static char uri[256];
+    snprintf(uri, sizeof uri, "sqlite:%s/payloads.db", test_folder());
+    return uri;
+}
+
+static void gives_back_what_was_put(const char *uri)
+{
+    static const uint8_t bytes[] = {0, 1, 2, 0, 255};
+    struct payload_store *store = open_store(uri);
+    struct hash name, empty;
+    CHECK_EQ(payload_put(store, bytes, sizeof bytes, 10, &name), CX_OK);
+    CHECK_EQ(payload_put(store, NULL, 0, 10, &empty), CX_OK);
+    struct buf data = {0};
+    buf_text(&data, "before ");
+    CHECK_EQ(payload_get(store, &name, &data), CX_OK);
+    CHECK_EQ(data.size, 7 + sizeof bytes);
+    CHECK_MEM(data.data, "before ", 7);
+    CHECK_MEM(data.data + 7, bytes, sizeof bytes);
+    CHECK_EQ(payload_get(store, &empty, &data), CX_OK);
+    CHECK_EQ(data.size, 7 + sizeof bytes);
+    char urn[URN_TEXT_SIZE];
+    urn_encode(&empty, urn);
+    CHECK_STR(urn, "ipfs://bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku");  // IPFS' empty raw block
+
+    struct hash other = {{1}};
+    bool has = true;
+    uint64_t size = 0;
+    CHECK_EQ(payload_get(store, &other, &data), CX_NOT_FOUND);
+    CHECK(strstr(cx_detail(), "ipfs://b"));
+    CHECK_EQ(payload_has(store, &other, &has, NULL), CX_OK);
+    CHECK(!has);
+    CHECK_EQ(payload_has(store, &name, &has, &size), CX_OK);
+    CHECK(has);
+    CHECK_EQ(size, sizeof bytes);
+    buf_done(&data);
+    payload_store_close(store);
+}
+
+static void keeps_to_its_size(const char *uri)
+{
+    struct payload_store *store = open_store(uri);
+    uint8_t *bytes = calloc(1, PAYLOAD_SIZE_MAX + 1);
+    CHECK(bytes);
+    struct hash name;
+    CHECK_EQ(payload_put(store, bytes, PAYLOAD_SIZE_MAX + 1, 10, &name), CX_TOO_LARGE);
+    CHECK_EQ(payload_put(store, bytes, PAYLOAD_SIZE_MAX, 10, &name), CX_OK);
+    struct buf data = {0};
+    CHECK_EQ(payload_get(store, &name, &data), CX_OK);
+    CHECK_EQ(data.size, PAYLOAD_SIZE_MAX);
+    buf_done(&data);
+    free(bytes);
+    payload_store_close(store);
+}
+
+static void forgets_in_order_of_time_and_in_steps(const char *uri)
+{
+    struct payload_store *store = open_store(uri);
+    struct hash name, longer, ever;
+    for (uint32_t i = 0; i < PAYLOAD_EXPIRE_STEP_MAX + 10; i++)
+        CHECK_EQ(payload_put(store, &i, sizeof i, 100 + i, &name), CX_OK);
+    CHECK_EQ(payload_put(store, "longer", 6, 5, &longer), CX_OK);
+    CHECK_EQ(payload_put(store, "longer", 6, 7000, &longer), CX_OK);
+    CHECK_EQ(payload_put(store, "longer", 6, 6, &longer), CX_OK);  // a time never moves earlier
+    CHECK_EQ(payload_put(store, "ever", 4, 1, &ever), CX_OK);
+    CHECK_EQ(payload_keep(store, &ever, TIME_NEVER), CX_OK);
+    CHECK_EQ(payload_keep(store, &(struct hash){{9}}, 1), CX_NOT_FOUND);
+
+    struct payload_stats stats;
+    CHECK_EQ(payload_stats(store, &stats), CX_OK);
+    CHECK_EQ(stats.count, PAYLOAD_EXPIRE_STEP_MAX + 12);
+    CHECK_EQ(stats.size, 4 * (PAYLOAD_EXPIRE_STEP_MAX + 11) + 6);
+    CHECK_EQ(stats.expire_next_ms, 100);
+
+    uint32_t removed = 0;
+    CHECK_EQ(payload_expire(store, 100, &removed), CX_OK);
+    CHECK_EQ(removed, 0);
+    CHECK_EQ(payload_expire(store, 101, &removed), CX_OK);
+    CHECK_EQ(removed, 1);
+    CHECK_EQ(payload_expire(store, 7000, &removed), CX_OK);
+    CHECK_EQ(removed, PAYLOAD_EXPIRE_STEP_MAX);
+    CHECK_EQ(payload_expire(store, 7000, &removed), CX_OK);
+    CHECK_EQ(removed, 9);
+    CHECK_EQ(payload_expire(store, 7001, &removed), CX_OK);
+    CHECK_EQ(removed, 1);
+    CHECK_EQ(payload_expire(store, TIME_NEVER, &removed), CX_OK);
+    CHECK_EQ(removed, 0);
+    CHECK_EQ(payload_stats(store, &stats), CX_OK);
+    CHECK_EQ(stats.count, 1);
+    CHECK_EQ(stats.expire_next_ms, TIME_NEVER);
+    payload_store_close(store);
+}
+
+TEST(payload, gives_back_what_was_put_in_memory)
+{
+    gives_back_what_was_put("mem:");
+}
+TEST(payload, gives_back_what_was_put_in_a_file)
+{
+    gives_back_what_was_put(sqlite_uri());
+}
+TEST(payload, keeps_to_its_size_in_memory)
+{
+    keeps_to_its_size("mem:");
+}
+TEST(payload, keeps_to_its_size_in_a_file)
+{
+    keeps_to_its_size(sqlite_uri());
+}
+TEST(payload, forgets_in_order_of_time_and_in_steps_in_memory)
+{
+    forgets_in_order_of_time_and_in_steps("mem:");
+}
+TEST(payload, forgets_in_order_of_time_and_in_steps_in_a_file)
+{
+    forgets_in_order_of_time_and_in_steps(sqlite_uri());
+}
+
+TEST(payload, names_the_stores_that_are_not_built)
+{
+    struct payload_store *store = NULL;
+    CHECK_EQ(payload_store_open("s3://bucket", &store), CX_UNSUPPORTED);
+    CHECK(strstr(cx_detail(), "kind s3 are not built"));
+    CHECK_EQ(payload_store_open("ipfs:http://127.0.0.1:5001", &store), CX_UNSUPPORTED);
+    CHECK_EQ(payload_store_open("folder", &store), CX_INVALID);
+    CHECK_EQ(payload_store_open("sqlite:/no/such/folder/x.db", &store), CX_IO);
+    CHECK(strstr(cx_detail(), "/no/such/folder"));
+}
+
+/* Turns the lowest bit of every payload's second byte. */
+static void flip(const char *uri)
+{
+    sqlite3 *db = NULL;
+    sqlite3_blob *blob = NULL;
+    uint8_t byte = 0;
+    CHECK_EQ(sqlite3_open(uri + strlen("sqlite:"), &db), SQLITE_OK);
+    CHECK_EQ(sqlite3_blob_open(db, "main", "payload", "data", 1, 1, &blob), SQLITE_OK);
+    CHECK_EQ(sqlite3_blob_read(blob, &byte, 1, 1), SQLITE_OK);
+    byte ^= 1;
+    CHECK_EQ(sqlite3_blob_write(blob, &byte, 1, 1), SQLITE_OK);
+    CHECK_EQ(sqlite3_blob_close(blob), SQLITE_OK);
+    CHECK_EQ(sqlite3_close(db), SQLITE_OK);
+}
+
+TEST(payload, names_the_urn_of_damaged_bytes)
+{
+    struct payload_store *store = open_store(sqlite_uri());
+    struct hash name;
+    CHECK_EQ(payload_put(store, "the prompt", 10, 10, &name), CX_OK);
+    flip(sqlite_uri());
+    struct buf data = {0};
+    CHECK_EQ(payload_get(store, &name, &data), CX_CORRUPT);
+    char urn[URN_TEXT_SIZE];
+    urn_encode(&name, urn);
+    CHECK(strstr(cx_detail(), urn));
+    CHECK_EQ(data.size, 0);  // nothing of it came through
+    flip(sqlite_uri());
+    CHECK_EQ(payload_get(store, &name, &data), CX_OK);
+    buf_done(&data);
+    payload_store_close(store);
+}
+
+TEST(payload, is_still_there_after_reopening)
+{
+    struct payload_store *store = open_store(sqlite_uri());
+    struct hash name;
+    CHECK_EQ(payload_put(store, "the prompt", 10, 10, &name), CX_OK);
+    payload_store_close(store);
+    store = open_store(sqlite_uri());
+    struct buf data = {0};
+    CHECK_EQ(payload_get(store, &name, &data), CX_OK);
+    CHECK_STR(data.data, "the prompt");
+    buf_done(&data);
+    payload_store_close(store);
+}
