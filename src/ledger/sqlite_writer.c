@@ -29,6 +29,7 @@ struct sqlite_writer {
     int copied_pages;  // of these, already in the file
     bool finish;       // the writer should copy what is left, so that the log starts over
 
+    pthread_mutex_t copying;  // held by who copies the log: SQLite would turn the second one away
     sqlite3 *checkpoint_db;
     pthread_t writer_thread, checkpoint_thread;
     bool writer_runs, checkpoint_runs;
@@ -209,15 +210,18 @@ static int note_log(void *ctx, sqlite3 *db, const char *name, int pages)
 static void copy_log(struct sqlite_writer *w, sqlite3 *db)
 {
     int pages = 0, copied = 0;
+    pthread_mutex_lock(&w->copying);
     int code = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
     if (code != SQLITE_OK && (code & 0xff) != SQLITE_BUSY)  // another one is at it: it will do
         stop(w, db_fail(db, "copy the write-ahead log"));
     pthread_mutex_lock(&w->lock);
     if (code == SQLITE_OK) {
         w->copied_pages = copied;
-        w->finish = pages >= SQLITE_LOG_PAGES_MAX && copied < pages;
+        /* Also where all was copied: the writer has gone on meanwhile. Right after its own copy the log starts over. */
+        w->finish = pages >= SQLITE_LOG_PAGES_MAX && db != w->db;
     }
     pthread_mutex_unlock(&w->lock);
+    pthread_mutex_unlock(&w->copying);
 }
 
 static void *checkpoint_run(void *ctx)
@@ -379,6 +383,7 @@ enum cx_err sqlite_writer_open(struct ledger *ledger, struct sqlite_writer **ret
     w->head = ledger->head;
     w->last = &w->first;
     pthread_mutex_init(&w->lock, NULL);
+    pthread_mutex_init(&w->copying, NULL);
     pthread_cond_init(&w->queued, NULL);
     pthread_cond_init(&w->checkpoint, NULL);
 
@@ -430,6 +435,7 @@ void sqlite_writer_close(struct sqlite_writer *w)
     db_close(w->db);
     pthread_cond_destroy(&w->checkpoint);
     pthread_cond_destroy(&w->queued);
+    pthread_mutex_destroy(&w->copying);
     pthread_mutex_destroy(&w->lock);
     free(w);
 }

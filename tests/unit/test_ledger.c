@@ -146,3 +146,397 @@ static void sqlite_damage(const char *uri, struct ledger *anchor, uint64_t seq, 
 
 static const struct suite_backend sqlite_backend = {sqlite_place, NULL, sqlite_damage, NULL};
 LEDGER_SUITE(sqlite, &sqlite_backend)
+
+/* ---- one writer -------------------------------------------------------------------------------- */
+
+TEST(ledger_sqlite, refuses_a_second_writer_and_names_the_first)
+{
+    char uri[256], pid[32];
+    sqlite_place(uri);
+    struct ledger *ledger = suite_open(uri, LEDGER_CREATE, 1), *second = NULL;
+    struct ledger_options options = {.mode = LEDGER_WRITE, .network = SUITE_NETWORK, .router = suite_router(2)};
+    CHECK_EQ(ledger_open(uri, &options, &second), CX_BUSY);
+    snprintf(pid, sizeof pid, "process %ld", (long)getpid());
+    CHECK(strstr(cx_detail(), pid));
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(ledger_open(uri, &options, &second) == CX_BUSY && strstr(cx_detail(), pid) ? 0 : 1);
+    int status = -1;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    CHECK_EQ(suite_append_one(ledger, 1, 1, "one").err, CX_OK);
+    ledger_close(ledger);
+    ledger_close(suite_open(uri, LEDGER_WRITE, 2));
+}
+
+TEST(ledger_sqlite, turns_away_what_is_no_ledger)
+{
+    char uri[256];
+    struct ledger *ledger = NULL;
+    struct ledger_options options = {.mode = LEDGER_CREATE, .network = SUITE_NETWORK, .router = suite_router(1)};
+    sqlite_place(uri);
+    sql(uri, "CREATE TABLE photos (name)");
+    CHECK_EQ(ledger_open(uri, &options, &ledger), CX_INVALID);
+    CHECK(strstr(cx_detail(), "no ledger"));
+
+    sqlite_place(uri);
+    FILE *file = fopen(path_of(uri), "w");
+    CHECK(file);
+    fputs("This is a text of more than a hundred bytes, which somebody has named like a ledger by mistake, as happens.",
+          file);
+    CHECK_EQ(fclose(file), 0);
+    CHECK_EQ(ledger_open(uri, &options, &ledger), CX_CORRUPT);
+    CHECK(strstr(cx_detail(), uri));
+
+    sqlite_place(uri);
+    ledger_close(suite_open(uri, LEDGER_CREATE, 1));
+    sql(uri, "PRAGMA user_version = 2");
+    CHECK_EQ(ledger_open(uri, &options, &ledger), CX_UNSUPPORTED);
+    CHECK(strstr(cx_detail(), "format 2"));
+    sql(uri, "PRAGMA user_version = 1; DELETE FROM meta");
+    CHECK_EQ(ledger_open(uri, &options, &ledger), CX_CORRUPT);
+    CHECK(strstr(cx_detail(), "which network"));
+    sql(uri, "DROP TABLE meta");
+    CHECK(ledger_open(uri, &options, &ledger));
+    CHECK(strstr(cx_detail(), "meta"));
+}
+
+TEST(ledger_sqlite, misses_a_batch_that_was_taken_away)
+{
+    char uri[256];
+    sqlite_place(uri);
+    struct ledger *ledger = suite_open(uri, LEDGER_CREATE, 1);
+    for (uint64_t i = 1; i <= 4; i++)
+        CHECK_EQ(suite_append_one(ledger, 1, i, "entry").seq, i);
+    ledger_close(ledger);
+    sql(uri, "DELETE FROM batch WHERE seq = 2");
+    struct suite_seen seen = {.size = 0};
+    ledger = suite_open(uri, LEDGER_READ, 0);
+    CHECK_EQ(ledger_read(ledger, 1, suite_see, &seen), CX_CORRUPT);
+    CHECK(strstr(cx_detail(), "position 2 should follow, but the next batch begins at 3"));
+    CHECK_STR(seen.text, "1:entry ");
+    CHECK_EQ(ledger_read(ledger, 2, suite_see, &seen), CX_CORRUPT);
+    CHECK_EQ(ledger_read(ledger, 3, suite_see, &seen), CX_CORRUPT);
+    CHECK_EQ(ledger_read(ledger, 4, suite_see, &seen), CX_OK);  // from 4 on all is well
+    ledger_close(ledger);
+}
+
+/* Where a flipped byte of the file itself matters it is found; where it does not, all reads as before. */
+TEST(ledger_sqlite, finds_flipped_bytes_of_its_file_or_reads_the_same)
+{
+    char uri[256];
+    sqlite_place(uri);
+    struct ledger *ledger = suite_open(uri, LEDGER_CREATE, 1);
+    for (uint64_t i = 1; i <= 40; i++)
+        CHECK_EQ(suite_append_one(ledger, 1, i, "an entry of some length, so that it has a few bytes").seq, i);
+    struct ledger_head head = ledger_head(ledger);
+    ledger_close(ledger);
+    int fd = open(path_of(uri), O_RDWR);
+    struct stat st;
+    CHECK(fd >= 0 && fstat(fd, &st) == 0);
+    struct prng prng = {7};
+    unsigned found = 0;
+    for (int i = 0; i < 400; i++) {
+        off_t at = (off_t)prng_below(&prng, (uint32_t)st.st_size);
+        uint8_t byte = 0, bad = 0;
+        CHECK_EQ(pread(fd, &byte, 1, at), 1);
+        bad = byte ^ (uint8_t)(1u << prng_below(&prng, 8));
+        CHECK_EQ(pwrite(fd, &bad, 1, at), 1);
+        struct ledger_options options = {.mode = LEDGER_READ, .network = SUITE_NETWORK};
+        static struct suite_seen seen;
+        seen = (struct suite_seen){.size = 0};
+        ledger = NULL;
+        enum cx_err err = ledger_open(uri, &options, &ledger);
+        if (!err)
+            err = ledger_read(ledger, 1, suite_see, &seen);
+        if (err)
+            found++;
+        else if (ledger_head(ledger).seq != 40 || memcmp(ledger_head(ledger).chain.b, head.chain.b, 32) != 0)
+            test_fail(__FILE__, __LINE__, "bit flipped in byte %ld went unseen", (long)at);
+        ledger_close(ledger);
+        CHECK_EQ(pwrite(fd, &byte, 1, at), 1);
+    }
+    close(fd);
+    CHECK(found > 20);
+    CHECK(found < 400);  // indexes and free space are not read
+}
+
+/* ---- payloads and the log ---------------------------------------------------------------------- */
+
+static int64_t number(const char *uri, const char *text)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *stmt = NULL;
+    CHECK_EQ(sqlite3_open(path_of(uri), &db), SQLITE_OK);
+    CHECK_EQ(sqlite3_prepare_v2(db, text, -1, &stmt, NULL), SQLITE_OK);
+    CHECK_EQ(sqlite3_step(stmt), SQLITE_ROW);
+    int64_t value = sqlite3_column_int64(stmt, 0);
+    sqlite3_finalize(stmt);
+    CHECK_EQ(sqlite3_close(db), SQLITE_OK);
+    return value;
+}
+
+TEST(ledger_sqlite, makes_payloads_durable_with_their_batch)
+{
+    char uri[256];
+    sqlite_place(uri);
+    struct ledger *ledger = suite_open(uri, LEDGER_CREATE, 1);
+    struct span command = {(const uint8_t *)"submit", 6};
+    struct ledger_blob blob[] = {
+        {.sha256 = {{1}}, .data = {(const uint8_t *)"prompt", 6}, .keep_until_ms = 100},
+        {.sha256 = {{2}}, .data = {NULL, 0}, .keep_until_ms = TIME_NEVER},
+        {.sha256 = {{1}}, .data = {(const uint8_t *)"prompt", 6}, .keep_until_ms = 50},
+    };
+    struct ledger_append append = {.router = suite_router(1),
+                                   .epoch = 1,
+                                   .number = 1,
+                                   .command = &command,
+                                   .count = 1,
+                                   .blob = blob,
+                                   .blob_count = 3};
+    struct suite_result result = {0}, refused = {0};
+    CHECK_EQ(ledger_append(ledger, &append, suite_done, &result), CX_OK);
+    suite_wait(ledger, &result);
+    CHECK_EQ(result.err, CX_OK);
+    CHECK_EQ(number(uri, "SELECT count(*) FROM payload"), 2);
+    CHECK_EQ(number(uri, "SELECT keep_until FROM payload WHERE size = 6 AND data = x'70726f6d7074'"), 100);
+    CHECK_EQ(number(uri, "SELECT keep_until = 9223372036854775807 FROM payload WHERE size = 0"), 1);
+    blob[0].sha256.b[0] = 3;
+    append.number = 7;  // a gap: neither the batch nor its payloads
+    CHECK_EQ(ledger_append(ledger, &append, suite_done, &refused), CX_OK);
+    suite_wait(ledger, &refused);
+    CHECK_EQ(refused.err, CX_INVALID);
+    CHECK_EQ(number(uri, "SELECT count(*) FROM payload"), 2);
+    blob[0].data.size = LEDGER_BLOB_SIZE_MAX + 1;
+    CHECK_EQ(ledger_append(ledger, &append, suite_done, &refused), CX_TOO_LARGE);
+    ledger_close(ledger);
+}
+
+TEST(ledger_sqlite, lets_its_log_start_over_under_steady_writing)
+{
+    static uint8_t bytes[LEDGER_ENTRY_SIZE_MAX];
+    static struct span command[63];
+    char uri[256], wal[300];
+    sqlite_place(uri);
+    struct ledger *ledger = suite_open(uri, LEDGER_CREATE, 1);
+    for (uint32_t i = 0; i < ARRAY_COUNT(command); i++)
+        command[i] = (struct span){bytes, sizeof bytes};
+    for (uint64_t i = 1; i <= 400; i++) {  // 100 MiB
+        struct ledger_append append = {
+            .router = suite_router(1), .epoch = 1, .number = i, .command = command, .count = ARRAY_COUNT(command)};
+        struct suite_result result = {0};
+        CHECK_EQ(ledger_append(ledger, &append, suite_done, &result), CX_OK);
+        suite_wait(ledger, &result);
+        CHECK_EQ(result.err, CX_OK);
+    }
+    struct stat st;
+    snprintf(wal, sizeof wal, "%s-wal", path_of(uri));
+    CHECK_EQ(stat(wal, &st), 0);
+    CHECK(st.st_size < 64 << 20);
+    CHECK(st.st_size > 0);
+    ledger_close(ledger);
+}
+
+/* ---- a disk that fails ------------------------------------------------------------------------- */
+
+/* A layer over the system's file access that fails on demand; it counts down the calls until then. */
+static sqlite3_vfs bad_vfs;
+static sqlite3_io_methods bad_methods[2];  // of databases, which have locks, and of their logs
+static const sqlite3_io_methods *good_methods;
+static _Atomic int syncs_left, writes_left;  // negative: it works
+
+static int bad_sync(sqlite3_file *file, int flags)
+{
+    if (syncs_left >= 0 && syncs_left-- == 0)
+        return SQLITE_IOERR_FSYNC;
+    return good_methods->xSync(file, flags);
+}
+
+static int bad_write(sqlite3_file *file, const void *data, int size, sqlite3_int64 at)
+{
+    if (writes_left >= 0 && writes_left-- == 0)
+        return SQLITE_FULL;
+    return good_methods->xWrite(file, data, size, at);
+}
+
+static int bad_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *ret_flags)
+{
+    sqlite3_vfs *good = vfs->pAppData;
+    int code = good->xOpen(good, name, file, flags, ret_flags);
+    if (code == SQLITE_OK && file->pMethods) {
+        good_methods = file->pMethods;
+        sqlite3_io_methods *bad = &bad_methods[flags & SQLITE_OPEN_MAIN_DB ? 0 : 1];
+        *bad = *good_methods;  // both have the same xSync and xWrite
+        bad->xSync = bad_sync;
+        bad->xWrite = bad_write;
+        file->pMethods = bad;
+    }
+    return code;
+}
+
+static void install_bad_disk(void)
+{
+    sqlite3_vfs *good = sqlite3_vfs_find(NULL);
+    bad_vfs = *good;
+    bad_vfs.zName = "bad";
+    bad_vfs.pAppData = good;
+    bad_vfs.xOpen = bad_open;
+    syncs_left = writes_left = -1;
+    CHECK_EQ(sqlite3_vfs_register(&bad_vfs, 1), SQLITE_OK);
+}
+
+static void stops_and_keeps_what_it_acknowledged(_Atomic int *fault, const char *words)
+{
+    char uri[256];
+    install_bad_disk();
+    sqlite_place(uri);
+    struct ledger *ledger = suite_open(uri, LEDGER_CREATE, 1);
+    CHECK_EQ(suite_append_one(ledger, 1, 1, "one").err, CX_OK);
+    *fault = 0;
+    CHECK_EQ(suite_append_one(ledger, 1, 2, "two").err, CX_IO);
+    CHECK(strstr(cx_detail(), words));
+    CHECK(strstr(cx_detail(), "what it acknowledged is on disk"));
+    *fault = -1;
+    struct span command = {(const uint8_t *)"x", 1};
+    struct ledger_append append = {.router = suite_router(1), .epoch = 1, .number = 2, .command = &command, .count = 1};
+    CHECK_EQ(ledger_append(ledger, &append, suite_done, NULL), CX_IO);  // although the disk is well again
+    CHECK(strstr(cx_detail(), words));
+    ledger_close(ledger);
+
+    struct suite_seen seen = {.size = 0};
+    ledger = suite_open(uri, LEDGER_WRITE, 1);
+    CHECK_EQ(ledger_read(ledger, 1, suite_see, &seen), CX_OK);
+    CHECK_MEM(seen.text, "1:one ", 6);  // "two" may be there: nobody said that it was not
+    CHECK(seen.batches <= 2);
+    CHECK_EQ(suite_append_one(ledger, 2, 1, "three").err, CX_OK);
+    ledger_close(ledger);
+}
+
+TEST(ledger_sqlite, stops_when_a_sync_fails)
+{
+    stops_and_keeps_what_it_acknowledged(&syncs_left, "failed to sync");
+}
+TEST(ledger_sqlite, stops_when_the_disk_is_full)
+{
+    stops_and_keeps_what_it_acknowledged(&writes_left, "disk is full");
+}
+
+/* ---- crashes ----------------------------------------------------------------------------------- */
+
+#define CRASHES 50
+
+static void acknowledge(void *ctx, enum cx_err err, uint64_t seq, uint64_t time_ms)
+{
+    (void)time_ms;
+    int fd = *(int *)ctx;
+    if (err || write(fd, &seq, sizeof seq) != (ssize_t)sizeof seq)
+        _exit(3);
+}
+
+/* Appends for ever, batches of 1 to 5 entries that say their own number, and reports each that is durable. */
+static _Noreturn void append_until_killed(const char *uri, int fd, uint64_t seed)
+{
+    struct ledger *ledger = suite_open(uri, LEDGER_CREATE, 1);
+    struct prng prng = {seed};
+    char text[5][16];
+    struct span command[5];
+    uint8_t blob_bytes[3000] = {0};
+    for (uint64_t number = 1;; number++) {
+        uint32_t count = 1 + (uint32_t)prng_below(&prng, 5);
+        for (uint32_t i = 0; i < count; i++) {
+            int size = snprintf(text[i], sizeof text[i], "%" PRIu64 "/%u/%u", number, i, count);
+            command[i] = (struct span){(const uint8_t *)text[i], (uint32_t)size};
+        }
+        struct ledger_blob blob = {.data = {blob_bytes, sizeof blob_bytes}, .keep_until_ms = 1};
+        memcpy(blob.sha256.b, &number, sizeof number);
+        memcpy(blob.sha256.b + 8, &seed, sizeof seed);
+        struct ledger_append append = {.router = suite_router(1),
+                                       .epoch = ledger_epoch(ledger),
+                                       .number = number,
+                                       .command = command,
+                                       .count = count,
+                                       .blob = &blob,
+                                       .blob_count = number % 2};
+        while (ledger_append(ledger, &append, acknowledge, &fd))
+            if (ledger_wait(ledger, 20000) || ledger_poll(ledger))
+                _exit(4);
+    }
+}
+
+struct crash_check {
+    uint64_t epoch, number, last;
+    uint64_t payloads;
+};
+
+/* Within an epoch numbers follow each other, and every batch is as long as it says. */
+static bool check_batch(void *ctx, const struct ledger_batch *batch)
+{
+    struct crash_check *check = ctx;
+    if (batch->epoch != check->epoch) {
+        CHECK(batch->epoch > check->epoch);
+        check->epoch = batch->epoch;
+        check->number = 0;
+    }
+    CHECK_EQ(batch->number, ++check->number);
+    check->payloads += batch->number % 2;
+    struct ledger_cursor at = ledger_cursor(batch);
+    struct ledger_entry entry;
+    for (uint32_t i = 0; ledger_next(&at, &entry); i++) {
+        char want[32];
+        int size = snprintf(want, sizeof want, "%" PRIu64 "/%u/%u", batch->number, i, batch->count);
+        CHECK_EQ(entry.command.size, size);
+        CHECK_MEM(entry.command.data, want, entry.command.size);
+        CHECK_EQ(entry.seq, ++check->last);
+    }
+    return true;
+}
+
+TEST(ledger_sqlite, keeps_what_it_acknowledged_when_killed_at_any_moment)
+{
+    char uri[256];
+    sqlite_place(uri);
+    struct prng prng = {2026};
+    uint64_t acknowledged = 0, total = 0;
+    for (uint64_t crash = 0; crash < CRASHES; crash++) {
+        int pipe_fd[2];
+        CHECK_EQ(pipe(pipe_fd), 0);
+        fflush(NULL);
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            close(pipe_fd[0]);
+            append_until_killed(uri, pipe_fd[1], crash);
+        }
+        close(pipe_fd[1]);
+        /* Killed after so many acknowledgements: somewhere within the batches after them. */
+        uint64_t seq = 0;
+        for (uint64_t left = prng_below(&prng, 60); left > 0; left--) {
+            if (read(pipe_fd[0], &seq, sizeof seq) != (ssize_t)sizeof seq)
+                test_fail(__FILE__, __LINE__, "the writer failed");
+            acknowledged = seq;
+            total++;
+        }
+        CHECK_EQ(kill(child, SIGKILL), 0);
+        while (read(pipe_fd[0], &seq, sizeof seq) == (ssize_t)sizeof seq)  // it had time to say these too
+            acknowledged = seq;
+        close(pipe_fd[0]);
+        int status = 0;
+        CHECK_EQ(waitpid(child, &status, 0), child);
+        CHECK(WIFSIGNALED(status));
+
+        struct ledger_options options = {.mode = LEDGER_READ, .network = SUITE_NETWORK};
+        struct ledger *ledger = NULL;
+        enum cx_err err = ledger_open(uri, &options, &ledger);
+        if (err == CX_NOT_FOUND && acknowledged == 0)
+            continue;  // killed before there was one
+        if (err)
+            test_fail(__FILE__, __LINE__, "after crash %d: %s", (int)crash, cx_detail());
+        struct crash_check check = {0};
+        CHECK_EQ(ledger_read(ledger, 1, check_batch, &check), CX_OK);
+        CHECK(check.last >= acknowledged);
+        CHECK_EQ(number(uri, "SELECT count(*) FROM payload"), check.payloads);
+        ledger_close(ledger);
+    }
+    CHECK(total > CRASHES);
+}
