@@ -9,6 +9,7 @@
 #define EXIT_SKIPPED 77
 
 static struct test *first, **last = &first;
+static const struct test *running;  // in its own process
 static char folder[64];
 
 void test_add(struct test *test)
@@ -30,7 +31,7 @@ void test_fail(const char *file, int line, const char *format, ...)
 
 void test_skip(const char *reason)
 {
-    printf("skipped: %s\n", reason);
+    printf("skip %s.%s: %s\n", running->place, running->name, reason);
     fflush(stdout);
     exit(EXIT_SKIPPED);
 }
@@ -57,6 +58,7 @@ static _Noreturn void run_here(const struct test *test)
 {
     if (test->aborts)
         fclose(stderr);  // the message is expected
+    running = test;
     test->run();
     if (folder[0])
         nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
@@ -146,8 +148,7 @@ int main(int argc, char **argv)
         if (waitpid(child, &status, 0) != child)
             test_fail(__FILE__, __LINE__, "lost a test's process");
         if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIPPED) {
-            printf("skip %s.%s\n", test->place, test->name);
-            skipped++;
+            skipped++;  // it has said why
         } else if (passed(test, status)) {
             ok++;
         } else {
