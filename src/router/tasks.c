@@ -484,16 +484,26 @@ static void on_moved(struct tasks *tasks, const struct replica_moment *moment, c
     tasks->ended = run;
 }
 
+static void on_revealed(struct tasks *tasks, const struct evt_task_revealed *e)
+{
+    struct run *run = run_find(tasks, e->task);
+    struct answer *a = run ? answer_find(run, e->lease) : NULL;
+    if (a)
+        a->payload_digest = e->payload_digest;
+}
+
 static void on_answer(struct tasks *tasks, const struct evt_task_answer *e)
 {
     struct run *run = run_find(tasks, e->task);
     if (!run)
         return;
+    const struct answer *a = answer_find(run, e->lease);
+    if (a)
+        run->end.payload_digest = a->payload_digest;
     run->answer_lease = e->lease;
     run->end.finish = (enum finish)e->finish;
     run->end.tokens_in = e->tokens_in;
     run->end.tokens_out = e->tokens_out;
-    run->end.payload_digest = e->payload_digest;
 }
 
 static void on_event(void *ctx, const struct replica_moment *moment, const struct event *event)
@@ -510,6 +520,8 @@ static void on_event(void *ctx, const struct replica_moment *moment, const struc
         on_primary(tasks, &event->task_primary_is);
     else if (event->type == EVENT_TASK_ALL_PRECOMMITTED)
         on_all_precommitted(tasks, event->task_all_precommitted.task);
+    else if (event->type == EVENT_TASK_REVEALED)
+        on_revealed(tasks, &event->task_revealed);
     else if (event->type == EVENT_TASK_ANSWER)
         on_answer(tasks, &event->task_answer);
     else if (event->type == EVENT_TASK_REFUNDED && (run = run_find(tasks, event->task_refunded.task)))

@@ -22,6 +22,7 @@ struct answer {
     uint32_t tokens;
     struct buf text;                 // as streamed; the whole answer from its commit on
     bool revealed;
+    struct hash payload_digest;      // as the ledger has it, from its reveal on
 };
 
 struct run {
