@@ -89,8 +89,7 @@ FORCE:
 .PHONY: all
 all: $(BUILD)/corten
 
-# What the builtin engine computes must not depend on the processor: docs/protocol.md, "Engines".
-$(BUILD)/src/runtime/llama_math.o: CFLAGS += -ffp-contract=off -fno-fast-math -mno-avx -msse2
+include tools/train/train.mk
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)

@@ -41,9 +41,9 @@ static uint64_t double_bits_of(double x)
     return bits;
 }
 
-#define LOG2_E  1.4426950408889634
-#define LN2_HIGH 0.693359375            // exact in 9 bits, so that n × LN2_HIGH is exact for |n| < 2^15
-#define LN2_LOW (-2.12194440054690583e-4)
+#define LOG2_E   1.4426950408889634
+#define LN2_HIGH 0.693359375  // exact in 9 bits, so that n × LN2_HIGH is exact for |n| < 2^15
+#define LN2_LOW  (-2.12194440054690583e-4)
 
 /* e^x = 2^n × e^r with n the nearest integer to x / ln 2 and |r| <= ln 2 / 2: a polynomial for e^r, and n
  * goes into the exponent. */
@@ -118,10 +118,22 @@ void math_sincos(double x, double *ret_sin, double *ret_cos)
     }
     sin_r = sin_r * r;
     switch ((uint64_t)n & 3u) {
-    case 0: *ret_sin = sin_r; *ret_cos = cos_r; break;
-    case 1: *ret_sin = cos_r; *ret_cos = -sin_r; break;
-    case 2: *ret_sin = -sin_r; *ret_cos = -cos_r; break;
-    case 3: *ret_sin = -cos_r; *ret_cos = sin_r; break;
+    case 0:
+        *ret_sin = sin_r;
+        *ret_cos = cos_r;
+        break;
+    case 1:
+        *ret_sin = cos_r;
+        *ret_cos = -sin_r;
+        break;
+    case 2:
+        *ret_sin = -sin_r;
+        *ret_cos = -cos_r;
+        break;
+    case 3:
+        *ret_sin = -cos_r;
+        *ret_cos = sin_r;
+        break;
     }
 }
 

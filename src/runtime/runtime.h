@@ -21,9 +21,9 @@ struct runtime_job;
 
 #define RUNTIME_UNIT             10000u
 #define RUNTIME_STOP_COUNT_MAX   16u
-#define RUNTIME_STOP_SIZE_MAX    256u          // bytes of one stop string
+#define RUNTIME_STOP_SIZE_MAX    256u  // bytes of one stop string
 #define RUNTIME_MESSAGES_MAX     1024u
-#define RUNTIME_PROMPT_SIZE_MAX  (16u << 20)   // bytes of a prompt, or of all messages together
+#define RUNTIME_PROMPT_SIZE_MAX  (16u << 20)  // bytes of a prompt, or of all messages together
 #define RUNTIME_TEMPERATURE_MAX  (2u * RUNTIME_UNIT)
 #define RUNTIME_PENALTY_MAX      (2 * (int32_t)RUNTIME_UNIT)
 #define RUNTIME_SLOTS_MAX        64u
@@ -57,7 +57,7 @@ struct runtime_options {
 
 struct runtime_info {
     enum runtime_engine engine;
-    const char *build;            // engine and version, for people and the ledger
+    const char *build;  // engine and version, for people and the ledger
     const char *model;
     struct hash manifest;         // SHA-256 over the sorted SHA-256s of the model's files
     bool declared;                // the manifest is only what the operator claims
@@ -77,7 +77,7 @@ struct runtime_request {
     enum runtime_kind kind;
     const struct runtime_message *messages;  // RUNTIME_CHAT
     uint32_t messages_count;
-    struct span prompt;                      // RUNTIME_COMPLETION
+    struct span prompt;    // RUNTIME_COMPLETION
     struct span body;      // the client's JSON object or {NULL, 0}; `openai` passes its unknown fields on
     uint32_t max_tokens;   // > 0
     uint32_t temperature;  // 0: greedy, ties to the lowest id
@@ -88,13 +88,13 @@ struct runtime_request {
     const struct span *stop;
     uint32_t stop_count;
     uint64_t seed;
-    bool seed_is_client;   // whose seed it is; engines only hand it back
+    bool seed_is_client;  // whose seed it is; engines only hand it back
 };
 
 struct runtime_result {
     enum runtime_finish finish;
-    enum runtime_fault fault;   // NONE unless finish is ERROR
-    const char *error;          // for people; "" unless finish is ERROR
+    enum runtime_fault fault;  // NONE unless finish is ERROR
+    const char *error;         // for people; "" unless finish is ERROR
     bool seed_is_client;
     uint32_t tokens_in, tokens_out;
     const uint32_t *token_ids;  // [tokens_out]; NULL where runtime_info has no token ids

@@ -11,8 +11,8 @@
 #include "base/hex.h"
 
 #define TEXT_SIZE_MAX (16u << 20)
-#define VERSES_MAX 40000u
-#define VERSES_MIN 1000u
+#define VERSES_MAX    40000u
+#define VERSES_MIN    1000u
 /* SHA-256 of the text that `bible` 4.38 prints; other text gives another model. */
 #define TEXT_SHA256 "cd45f0c9cedab8e4439bd6486c8952c77cc8b0ecc5d1f6ae3513f2039f47229d"
 

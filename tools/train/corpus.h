@@ -21,11 +21,11 @@
 #define TOKEN_COUNT   260u
 
 struct corpus {
-    char *text;            // all of the file
-    const char **verse;    // [count], without reference and line end
+    char *text;          // all of the file
+    const char **verse;  // [count], without reference and line end
     uint32_t *verse_size;
     uint32_t count;
-    uint32_t held_out;     // verses from here on are never trained on
+    uint32_t held_out;  // verses from here on are never trained on
 };
 
 /* Ends the program where the file cannot be read, and warns where its text is not the one that gave the

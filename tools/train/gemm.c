@@ -3,8 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
-#define ROWS 4u
-#define COLS 16u
+#define ROWS  4u
+#define COLS  16u
 #define DEPTH 256u
 
 typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "corpus.h"
+#include "runtime/chat_template.h"
 #include "runtime/llama_math.h"
 
 /* Ids of the format's value and tensor types. */
@@ -13,19 +14,8 @@ enum { VALUE_U32 = 4, VALUE_I32 = 5, VALUE_F32 = 6, VALUE_BOOL = 7, VALUE_STRING
 enum { TYPE_F32 = 0, TYPE_Q8_0 = 8 };
 enum { PIECE_NORMAL = 1, PIECE_UNKNOWN = 2, PIECE_CONTROL = 3, PIECE_BYTE = 6 };
 
-#define ALIGNMENT 32u
+#define ALIGNMENT   32u
 #define QUANT_BLOCK 32u
-
-static const char chat_template[] =
-    "{% for message in messages %}"
-    "{% if message['role'] == 'user' %}{{ 'User: ' }}"
-    "{% elif message['role'] == 'assistant' %}{{ 'Assistant: ' }}"
-    "{% elif message['role'] == 'tool' %}{{ 'Tool: ' }}"
-    "{% else %}{{ 'System: ' }}{% endif %}"
-    "{{ message['content'] }}"
-    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}"
-    "{{ '\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'Assistant: ' }}{% endif %}";
 
 /* Numbers are little-endian in the file whatever the machine. */
 static void put_number(struct buf *out, uint64_t v, uint32_t bytes)
@@ -114,7 +104,7 @@ static void put_tokenizer(struct buf *out, uint32_t *count)
     put_bool(out, count, "tokenizer.ggml.add_eos_token", false);
     put_bool(out, count, "tokenizer.ggml.add_space_prefix", false);
     put_bool(out, count, "tokenizer.ggml.remove_extra_whitespaces", false);
-    put_text(out, count, "tokenizer.chat_template", chat_template);
+    put_text(out, count, "tokenizer.chat_template", CHAT_TEMPLATE);
 }
 
 static void put_metadata(struct buf *out, uint32_t *count, enum gguf_format format)

@@ -9,21 +9,21 @@
 #include "gemm.h"
 #include "runtime/llama_math.h"
 
-#define BLOCK 64u   // rows of attention scores at once; what lies right of the diagonal block is skipped
+#define BLOCK 64u  // rows of attention scores at once; what lies right of the diagonal block is skipped
 
 enum { NORM_1, QUERY, KEY, VALUE, OUT, NORM_2, GATE, UP, DOWN };
 
 /* What the backward pass needs of one layer, a row a position. */
 struct layer_run {
     float *in, *norm_1, *q, *k, *v, *p, *mix, *mid, *norm_2, *gate, *up, *hidden;
-    float *scale_1, *scale_2;   // 1 / root mean square
+    float *scale_1, *scale_2;  // 1 / root mean square
 };
 
 struct activations {
     struct layer_run layer[MODEL_LAYERS];
     float *last, *norm, *scale, *logits;
     float *d_x, *d_a, *d_b, *d_q, *d_k, *d_v, *d_gate, *d_up, *transposed;
-    float *weight_t;    // every matrix transposed, at its own place
+    float *weight_t;  // every matrix transposed, at its own place
     float rope[MODEL_CONTEXT * MODEL_HEAD];
 };
 
@@ -48,15 +48,14 @@ static void add_tensor(struct model *model, uint32_t *n, const char *name, uint3
 
 static void add_tensors(struct model *model)
 {
-    static const struct { const char *name; uint32_t rows, cols; } of_layer[TENSORS_A_LAYER] = {
-        [NORM_1] = {"attn_norm", 0, MODEL_WIDTH},
-        [QUERY] = {"attn_q", MODEL_WIDTH, MODEL_WIDTH},
-        [KEY] = {"attn_k", MODEL_WIDTH_KV, MODEL_WIDTH},
-        [VALUE] = {"attn_v", MODEL_WIDTH_KV, MODEL_WIDTH},
-        [OUT] = {"attn_output", MODEL_WIDTH, MODEL_WIDTH},
-        [NORM_2] = {"ffn_norm", 0, MODEL_WIDTH},
-        [GATE] = {"ffn_gate", MODEL_HIDDEN, MODEL_WIDTH},
-        [UP] = {"ffn_up", MODEL_HIDDEN, MODEL_WIDTH},
+    static const struct {
+        const char *name;
+        uint32_t rows, cols;
+    } of_layer[TENSORS_A_LAYER] = {
+        [NORM_1] = {"attn_norm", 0, MODEL_WIDTH},          [QUERY] = {"attn_q", MODEL_WIDTH, MODEL_WIDTH},
+        [KEY] = {"attn_k", MODEL_WIDTH_KV, MODEL_WIDTH},   [VALUE] = {"attn_v", MODEL_WIDTH_KV, MODEL_WIDTH},
+        [OUT] = {"attn_output", MODEL_WIDTH, MODEL_WIDTH}, [NORM_2] = {"ffn_norm", 0, MODEL_WIDTH},
+        [GATE] = {"ffn_gate", MODEL_HIDDEN, MODEL_WIDTH},  [UP] = {"ffn_up", MODEL_HIDDEN, MODEL_WIDTH},
         [DOWN] = {"ffn_down", MODEL_WIDTH, MODEL_HIDDEN},
     };
     uint32_t n = 0;
@@ -92,9 +91,19 @@ static struct activations *open_run(size_t model_size)
     const size_t c = MODEL_CONTEXT, w = MODEL_WIDTH, kv = MODEL_WIDTH_KV, h = MODEL_HIDDEN;
     for (uint32_t l = 0; l < MODEL_LAYERS; l++)
         run->layer[l] = (struct layer_run){
-            .in = floats(c * w), .norm_1 = floats(c * w), .q = floats(c * w), .k = floats(c * kv), .v = floats(c * kv),
-            .p = floats(MODEL_HEADS * c * c), .mix = floats(c * w), .mid = floats(c * w), .norm_2 = floats(c * w),
-            .gate = floats(c * h), .up = floats(c * h), .hidden = floats(c * h), .scale_1 = floats(c),
+            .in = floats(c * w),
+            .norm_1 = floats(c * w),
+            .q = floats(c * w),
+            .k = floats(c * kv),
+            .v = floats(c * kv),
+            .p = floats(MODEL_HEADS * c * c),
+            .mix = floats(c * w),
+            .mid = floats(c * w),
+            .norm_2 = floats(c * w),
+            .gate = floats(c * h),
+            .up = floats(c * h),
+            .hidden = floats(c * h),
+            .scale_1 = floats(c),
             .scale_2 = floats(c),
         };
     run->last = floats(c * w);
@@ -139,8 +148,8 @@ void model_done(struct model *model)
         for (size_t i = 0; i < ARRAY_COUNT(all); i++)
             free(all[i]);
     }
-    float *all[] = {run->last, run->norm, run->scale, run->logits, run->d_x,    run->d_a,        run->d_b,
-                    run->d_q,  run->d_k,  run->d_v,   run->d_gate, run->d_up,   run->transposed, run->weight_t};
+    float *all[] = {run->last, run->norm, run->scale, run->logits, run->d_x,  run->d_a,        run->d_b,
+                    run->d_q,  run->d_k,  run->d_v,   run->d_gate, run->d_up, run->transposed, run->weight_t};
     for (size_t i = 0; i < ARRAY_COUNT(all); i++)
         free(all[i]);
     free(run);
@@ -174,7 +183,8 @@ static const struct tensor *of_layer(const struct model *model, uint32_t l, uint
 static void linear(const struct model *model, const struct tensor *t, const float *x, float *out, uint32_t size)
 {
     memset(out, 0, (size_t)size * t->rows * sizeof *out);
-    gemm(size, t->rows, t->cols, (struct gemm_view){x, t->cols, 1}, model->run->weight_t + t->at, t->rows, out, t->rows);
+    gemm(size, t->rows, t->cols, (struct gemm_view){x, t->cols, 1}, model->run->weight_t + t->at, t->rows, out,
+         t->rows);
 }
 
 /* d_x += d_out · w, and the weight's gradient grows by d_outᵀ · x. */

@@ -9,28 +9,28 @@
 #include "base/prng.h"
 
 /* About 0.98 million weights. Columns are multiples of 32, the block of Q8_0. */
-#define MODEL_WIDTH    128u
-#define MODEL_LAYERS   5u
-#define MODEL_HEADS    4u
-#define MODEL_HEADS_KV 2u
-#define MODEL_HEAD     (MODEL_WIDTH / MODEL_HEADS)
-#define MODEL_WIDTH_KV (MODEL_HEADS_KV * MODEL_HEAD)
-#define MODEL_HIDDEN   352u
-#define MODEL_CONTEXT  512u
+#define MODEL_WIDTH     128u
+#define MODEL_LAYERS    5u
+#define MODEL_HEADS     4u
+#define MODEL_HEADS_KV  2u
+#define MODEL_HEAD      (MODEL_WIDTH / MODEL_HEADS)
+#define MODEL_WIDTH_KV  (MODEL_HEADS_KV * MODEL_HEAD)
+#define MODEL_HIDDEN    352u
+#define MODEL_CONTEXT   512u
 #define MODEL_ROPE_BASE 10000.0
-#define MODEL_EPSILON  1e-5f
+#define MODEL_EPSILON   1e-5f
 
 enum { TENSORS_A_LAYER = 9, TENSOR_COUNT = 3 + TENSORS_A_LAYER * MODEL_LAYERS };
 
 struct tensor {
-    char name[40];         // as in llama GGUF files
-    uint32_t rows, cols;   // rows 0: a vector
-    size_t at, size;       // floats
+    char name[40];        // as in llama GGUF files
+    uint32_t rows, cols;  // rows 0: a vector
+    size_t at, size;      // floats
 };
 
 struct model {
     struct tensor tensor[TENSOR_COUNT];
-    size_t size;           // floats
+    size_t size;  // floats
     float *weight;
     float *gradient;
     struct activations *run;

@@ -1,9 +1,10 @@
 /* train - makes models/corten-demo.gguf from the text of bible-kjv-text.
  *
- *      train --text FILE [--out FILE.gguf] [--format q8_0|f32] [--steps N] [--hash]
+ *      train --text FILE [--out FILE.gguf] [--format q8_0|f32] [--steps N] [--hash] [--plain]
  *
  * One thread, one order of additions, no libm: the same text gives the same bytes on every machine. With
- * --hash it prints the SHA-256 of the weights after the last step, which `make train-hash` compares.
+ * --hash it prints the SHA-256 of the weights after the last step, which `make train-hash` compares; with
+ * --plain it leaves AVX2 alone, which is slower and must not change a bit.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,24 +20,24 @@
 #include "model.h"
 #include "runtime/llama_math.h"
 
-#define SEED           1611u
-#define STEPS_ALL      2000u
-#define STEPS_WARM     100u
-#define TOKENS_A_STEP  2048u
-#define RATE_TOP       4e-3
-#define RATE_END       1e-4
-#define BETA_1         0.9
-#define BETA_2         0.98
-#define DECAY          0.1f
-#define NORM_MAX       1.0
+#define SEED            1611u
+#define STEPS_ALL       2000u
+#define STEPS_WARM      100u
+#define TOKENS_A_STEP   2048u
+#define RATE_TOP        4e-3
+#define RATE_END        1e-4
+#define BETA_1          0.9
+#define BETA_2          0.98
+#define DECAY           0.1f
+#define NORM_MAX        1.0
 #define PIECES_HELD_OUT 24u
-#define REPORT_EVERY   20u
+#define REPORT_EVERY    20u
 
 struct arguments {
     const char *text, *out;
     enum gguf_format format;
     uint32_t steps;
-    bool hash;
+    bool hash, plain;
 };
 
 /* Two builds of gemm.c; the faster one where the processor has it. */
@@ -45,19 +46,23 @@ void gemm_avx2(uint32_t m, uint32_t n, uint32_t k, struct gemm_view a, const flo
 void gemm_plain(uint32_t m, uint32_t n, uint32_t k, struct gemm_view a, const float *b, uint32_t b_row, float *c,
                 uint32_t c_row);
 
+static void (*chosen_gemm)(uint32_t m, uint32_t n, uint32_t k, struct gemm_view a, const float *b, uint32_t b_row,
+                           float *c, uint32_t c_row) = gemm_plain;
+
+static void choose_gemm(bool plain)
+{
+#ifdef __x86_64__
+    if (!plain && __builtin_cpu_supports("avx2"))
+        chosen_gemm = gemm_avx2;
+#else
+    (void)plain;
+#endif
+}
+
 void gemm(uint32_t m, uint32_t n, uint32_t k, struct gemm_view a, const float *b, uint32_t b_row, float *c,
           uint32_t c_row)
 {
-#if defined __x86_64__
-    static int has_avx2 = -1;
-    if (has_avx2 < 0)
-        has_avx2 = !getenv("TRAIN_PLAIN") && __builtin_cpu_supports("avx2");
-    if (has_avx2) {
-        gemm_avx2(m, n, k, a, b, b_row, c, c_row);
-        return;
-    }
-#endif
-    gemm_plain(m, n, k, a, b, b_row, c, c_row);
+    chosen_gemm(m, n, k, a, b, b_row, c, c_row);
 }
 
 /* Linear warm-up, then half a cosine down. */
@@ -79,8 +84,8 @@ static double norm_of(const float *x, size_t size)
 }
 
 struct optimizer {
-    float *first, *second;      // moments, like the weights
-    double left_1, left_2;      // beta^step
+    float *first, *second;  // moments, like the weights
+    double left_1, left_2;  // beta^step
 };
 
 /* AdamW with the gradient's norm clipped. */
@@ -179,7 +184,7 @@ static _Noreturn void usage(const char *wrong)
 {
     fprintf(stderr,
             "train: %s\n"
-            "usage: train --text FILE [--out FILE.gguf] [--format q8_0|f32] [--steps N] [--hash]\n",
+            "usage: train --text FILE [--out FILE.gguf] [--format q8_0|f32] [--steps N] [--hash] [--plain]\n",
             wrong);
     exit(2);
 }
@@ -189,8 +194,8 @@ static struct arguments parse(int argc, char **argv)
     struct arguments args = {.format = GGUF_Q8_0, .steps = STEPS_ALL};
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        if (strcmp(argv[i], "--hash") == 0) {
-            args.hash = true;
+        if (strcmp(argv[i], "--hash") == 0 || strcmp(argv[i], "--plain") == 0) {
+            *(argv[i][2] == 'h' ? &args.hash : &args.plain) = true;
             continue;
         }
         if (!value)
@@ -219,6 +224,7 @@ int main(int argc, char **argv)
     struct arguments args = parse(argc, argv);
     struct corpus corpus;
     struct model model;
+    choose_gemm(args.plain);
     corpus_load(&corpus, args.text);
     model_init(&model, SEED);
     fprintf(stderr, "%zu weights, %u verses, %u steps of %u tokens\n", model.size, corpus.count, args.steps,
