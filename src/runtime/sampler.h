@@ -6,7 +6,7 @@
  * position, token id) alone, so picks are random as sampling is, and replayable. Ties: the lowest id.
  *
  * Units:  fixed point as in runtime.h; positions count generated tokens from 0.
- * Source: docs/protocol.md, "Sampling".
+ * Source: docs/protocol.md, "Engines".
  */
 #ifndef CORTEN_RUNTIME_SAMPLER_H
 #define CORTEN_RUNTIME_SAMPLER_H

@@ -7,8 +7,8 @@
  *
  * The assistant completes the verse, or goes on with the next one if the user said all of it.
  */
-#ifndef CORTEN_TRAIN_CORPUS_H
-#define CORTEN_TRAIN_CORPUS_H
+#ifndef CORTEN_TOOLS_CORPUS_H
+#define CORTEN_TOOLS_CORPUS_H
 
 #include "base/prng.h"
 

@@ -3,8 +3,8 @@
  * gemm.c is built twice, for AVX2 and for the oldest instruction set. Each element of the result is one
  * chain of additions over k, so both give the same bits; only speed differs.
  */
-#ifndef CORTEN_TRAIN_GEMM_H
-#define CORTEN_TRAIN_GEMM_H
+#ifndef CORTEN_TOOLS_GEMM_H
+#define CORTEN_TOOLS_GEMM_H
 
 #include <stdint.h>
 

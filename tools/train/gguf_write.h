@@ -1,6 +1,6 @@
 /* gguf_write.h - writes the model as a GGUF file that every llama runtime loads. */
-#ifndef CORTEN_TRAIN_GGUF_WRITE_H
-#define CORTEN_TRAIN_GGUF_WRITE_H
+#ifndef CORTEN_TOOLS_GGUF_WRITE_H
+#define CORTEN_TOOLS_GGUF_WRITE_H
 
 #include "model.h"
 

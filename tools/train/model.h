@@ -3,8 +3,8 @@
  * Shape:  all weights lie in one array, tensor behind tensor in the order of `tensor`; gradients and the
  *         optimizer's moments have the same layout. A matrix has `rows` outputs and `cols` inputs.
  */
-#ifndef CORTEN_TRAIN_MODEL_H
-#define CORTEN_TRAIN_MODEL_H
+#ifndef CORTEN_TOOLS_MODEL_H
+#define CORTEN_TOOLS_MODEL_H
 
 #include "base/prng.h"
 

@@ -20,9 +20,9 @@ $(BUILD)/tools/train/%.o: CFLAGS += -O3 -ffp-contract=off -fno-math-errno
 $(BUILD)/tools/train/gemm_plain.o: CPPFLAGS += -DGEMM_NAME=gemm_plain
 $(BUILD)/tools/train/gemm_avx2.o: CPPFLAGS += -DGEMM_NAME=gemm_avx2
 $(BUILD)/tools/train/gemm_avx2.o: CFLAGS += $(AVX2)
-$(BUILD)/tools/train/gemm_%.o: tools/train/gemm.c $(BUILD)/flags
+$(BUILD)/tools/train/gemm_plain.o $(BUILD)/tools/train/gemm_avx2.o: tools/train/gemm.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call say,CC,$< ($*))
+	$(call say,CC,$< into $(@F))
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 # Not from libcorten.a, which holds the model that is to be made.
