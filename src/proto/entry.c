@@ -44,6 +44,14 @@ enum cx_err entry_sign(const struct command *cmd, uint64_t network_id, const str
     return encode(&signed_cmd, (const uint8_t(*)[SIGNATURE_SIZE])signature, ret_bytes);
 }
 
+enum cx_err entry_signer(const struct command *cmd, uint64_t network_id, const uint8_t signature[SIGNATURE_SIZE],
+                         struct address *ret_signer)
+{
+    struct hash digest;
+    typed_data_digest(cmd, network_id, &digest);
+    return key_recover(&digest, signature, ret_signer);
+}
+
 enum cx_err entry_decode(struct span bytes, uint64_t network_id, struct command *ret_cmd)
 {
     const uint8_t *signature;

@@ -21,6 +21,9 @@ enum cx_err entry_sign(const struct command *cmd, uint64_t network_id, const str
 /* One signature over the command alone, for those who collect several; v 27 or 28. */
 void entry_signature(const struct command *cmd, uint64_t network_id, const struct key *key,
                      uint8_t ret_signature[SIGNATURE_SIZE]);
+/* Who made this signature over the command. INVALID: nobody can have. */
+enum cx_err entry_signer(const struct command *cmd, uint64_t network_id, const uint8_t signature[SIGNATURE_SIZE],
+                         struct address *ret_signer);
 /* Decodes, and recovers the signers (zero: that signature is bad). Spans of the command point into `bytes`.
  * INVALID: it does not decode; the core's verdict on it is COMMAND_UNKNOWN or COMMAND_MALFORMED. */
 enum cx_err entry_decode(struct span bytes, uint64_t network_id, struct command *ret_cmd);

@@ -16,44 +16,44 @@
 #include "base/types.h"
 #include "proto/json.h"
 
-#define REQUEST_UNIT 10000
-#define REQUEST_MESSAGES_MAX 1024
-#define REQUEST_STOP_MAX 16
+#define REQUEST_UNIT          10000
+#define REQUEST_MESSAGES_MAX  1024
+#define REQUEST_STOP_MAX      16
 #define REQUEST_STOP_SIZE_MAX 256
 
 enum request_kind { REQUEST_CHAT, REQUEST_COMPLETION };
 
 struct request_message {
-    struct span role, content;   // content: text parts joined
+    struct span role, content;  // content: text parts joined
 };
 
 /* Strings belong to `document`; request_close frees it. */
 struct request {
     json_t *document;
     enum request_kind kind;
-    struct request_message *message;   // [message_count], REQUEST_CHAT
+    struct request_message *message;  // [message_count], REQUEST_CHAT
     uint32_t message_count;
-    struct span prompt;                // REQUEST_COMPLETION
-    struct span model;                 // as asked for: a name or alias
-    uint32_t max_tokens;               // 0: not given
-    uint32_t temperature, top_p, top_k;      // defaults 1.0, 1.0, 0
+    struct span prompt;                  // REQUEST_COMPLETION
+    struct span model;                   // as asked for: a name or alias
+    uint32_t max_tokens;                 // 0: not given
+    uint32_t temperature, top_p, top_k;  // defaults 1.0, 1.0, 0
     int32_t presence_penalty, frequency_penalty;
     struct span stop[REQUEST_STOP_MAX];
     uint32_t stop_count;
     bool has_seed;
     uint64_t seed;
-    const json_t *extra;               // what is passed on to the engine; an object or NULL
-    uint32_t prompt_size;              // bytes of text in prompt or messages
+    const json_t *extra;   // what is passed on to the engine; an object or NULL
+    uint32_t prompt_size;  // bytes of text in prompt or messages
     /* Not part of the canonical form: */
     bool stream, include_usage;
     struct span user;
     /* The native and `corten` fields. */
     struct {
-        uint64_t session;              // 0: not given
-        uint32_t redundancy;           // 0: not given
+        uint64_t session;     // 0: not given
+        uint32_t redundancy;  // 0: not given
         struct span validation, privacy, client_reference;
-        int32_t priority;              // -1: not given
-        uint32_t timeout_ms, precommit_ms;   // 0: not given
+        int32_t priority;                   // -1: not given
+        uint32_t timeout_ms, precommit_ms;  // 0: not given
     } corten;
 };
 
@@ -69,6 +69,6 @@ void request_close(struct request *request);
 
 /* With max_tokens and seed as finally decided. */
 void request_canonical(const struct request *request, struct buf *ret_bytes);
-void request_digest(const void *bytes, size_t size, struct hash *ret_digest);   // Keccak-256
+void request_digest(const void *bytes, size_t size, struct hash *ret_digest);  // Keccak-256
 
 #endif

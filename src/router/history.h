@@ -13,14 +13,14 @@
 struct history;
 
 struct history_options {
-    const char *archive_path;        // ":memory:" keeps nothing
-    uint64_t network_id;             // as the ledger says; 0: learnt from the genesis entry
+    const char *archive_path;  // ":memory:" keeps nothing
+    uint64_t network_id;       // as the ledger says; 0: learnt from the genesis entry
 };
 /* The archive is opened at the first entry, when the network is known. */
 enum cx_err history_open(const struct history_options *options, struct history **ret_history);
 void history_close(struct history *history);
 CX_CLOSER(history)
-struct replica_listener *history_listener(struct history *history);   // replays
+struct replica_listener *history_listener(struct history *history);  // replays
 
 struct archive *history_archive(struct history *history);
 /* The receipt as it stands: of a live task, or an ended one from the archive. NOT_FOUND. */
@@ -34,7 +34,7 @@ struct finished_task {
     enum finish finish;
     uint32_t tokens_in, tokens_out, attempts;
     struct address payer;
-    struct hash prompt_digest, payload_digest;   // zero: none
+    struct hash prompt_digest, payload_digest;  // zero: none
     struct amount charged;
 };
 /* What is known of a live task: payer, prompt, submitted_ms. NOT_FOUND. */

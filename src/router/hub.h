@@ -1,8 +1,8 @@
 /* hub.h - the sockets of miners and oracles at this router: hello, frames in, frames out.
  *
- * Frames are proto/link.h's. What a miner says about its leases goes to tasks.h (or to rounds, within the hub); what the
- * core decides comes as events, and goes out as offers, reveals, recalls and state. A node's link is attached on the
- * ledger when its hello holds, and detached when the socket ends.
+ * Frames are proto/link.h's. What a miner says about its leases goes to tasks.h (or to rounds, within the hub); what
+ * the core decides comes as events, and goes out as offers, reveals, recalls and state. A node's link is attached on
+ * the ledger when its hello holds, and detached when the socket ends.
  *
  * Source: docs/protocol.md, "Miner link".
  */
@@ -18,7 +18,7 @@ struct hub_options {
     struct replica *replica;
     struct tasks *tasks;
     struct payload_store *payloads;
-    uint32_t links_max;              // 0: HUB_LINKS_MAX
+    uint32_t links_max;  // 0: HUB_LINKS_MAX
 };
 #define HUB_LINKS_MAX 4096
 

@@ -18,11 +18,11 @@ struct submission {
     struct replica *replica;
     struct submission *next;
     struct buf entry;
-    struct ledger_blob *blob;      // [blob_count], their data behind it in `blob_data`
+    struct ledger_blob *blob;  // [blob_count], their data behind it in `blob_data`
     uint32_t blob_count;
     struct buf blob_data;
-    struct command cmd;            // spans point into `entry`
-    bool is_decoded, is_known;     // is_known: signers are there
+    struct command cmd;         // spans point into `entry`
+    bool is_decoded, is_known;  // is_known: signers are there
     replica_done *done;
     void *ctx;
     struct replica_outcome outcome;
@@ -41,17 +41,17 @@ struct replica {
     struct core *core;
     struct event_list events;
     struct replica_listener *listener;
-    struct queue signing;          // come, not yet handed to the ledger
-    struct queue written;          // handed to the ledger, not yet applied
-    struct queue ended;            // with an outcome that no ledger brings, to be told soon
+    struct queue signing;  // come, not yet handed to the ledger
+    struct queue written;  // handed to the ledger, not yet applied
+    struct queue ended;    // with an outcome that no ledger brings, to be told soon
     struct net_timer soon;
     struct net_timer heartbeat, tick;
     bool started, ticking, replaying, stopped;
-    uint32_t jobs;                 // on helper threads
+    uint32_t jobs;  // on helper threads
     bool closing;
     uint64_t network, opened_seq, ledger_ms;
-    uint64_t applied_at_ms;        // net_now_ms of the last entry
-    enum verdict verdict;          // of the last entry
+    uint64_t applied_at_ms;  // net_now_ms of the last entry
+    enum verdict verdict;    // of the last entry
     struct replica_stats stats;
 };
 
@@ -108,10 +108,14 @@ static void stop(struct replica *replica, enum cx_err err)
 
 static void tell(struct replica *replica, const struct replica_moment *moment)
 {
-    for (uint32_t i = 0; i < replica->events.count; i++)
-        for (struct replica_listener *l = replica->listener; l; l = l->next)
-            if (!moment->replaying || l->replays)
-                l->on_event(l->ctx, moment, &replica->events.event[i]);
+    for (struct replica_listener *l = replica->listener; l; l = l->next) {
+        if (moment->replaying && !l->replays)
+            continue;
+        if (l->on_entry)
+            l->on_entry(l->ctx, moment);
+        for (uint32_t i = 0; i < replica->events.count; i++)
+            l->on_event(l->ctx, moment, &replica->events.event[i]);
+    }
     replica->stats.events += replica->events.count;
 }
 
@@ -175,6 +179,7 @@ static void apply(struct replica *replica, const struct ledger_batch *batch, con
         .entry = entry->command,
         .command = cmd,
         .verdict = replica->verdict,
+        .core = replica->core,
         .replaying = replica->replaying,
     };
     tell(replica, &moment);
@@ -583,32 +588,14 @@ void replica_close(struct replica *replica)
 
 /* ---- asking ---- */
 
-const struct core *replica_core(const struct replica *replica)
-{
-    return replica->core;
-}
+const struct core *replica_core(const struct replica *replica) { return replica->core; }
 
-uint64_t replica_now_ms(const struct replica *replica)
-{
-    return core_now_ms(replica->core);
-}
+uint64_t replica_now_ms(const struct replica *replica) { return core_now_ms(replica->core); }
 
-const struct address *replica_router(const struct replica *replica)
-{
-    return key_address(replica->options.key);
-}
+const struct address *replica_router(const struct replica *replica) { return key_address(replica->options.key); }
 
-uint64_t replica_network(const struct replica *replica)
-{
-    return replica->network;
-}
+uint64_t replica_network(const struct replica *replica) { return replica->network; }
 
-uint64_t replica_opened_seq(const struct replica *replica)
-{
-    return replica->opened_seq;
-}
+uint64_t replica_opened_seq(const struct replica *replica) { return replica->opened_seq; }
 
-struct replica_stats replica_stats(const struct replica *replica)
-{
-    return replica->stats;
-}
+struct replica_stats replica_stats(const struct replica *replica) { return replica->stats; }

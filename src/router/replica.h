@@ -8,7 +8,8 @@
  * Everything that changes the network's state goes through replica_submit, and everything that is done about it is done
  * by a listener. The replica also keeps time: it appends the router's heartbeats, and a tick when a deadline is due.
  *
- * Belongs to the loop's thread. A ledger that stops (disk full, fenced by another process) ends the program: on_stopped.
+ * Belongs to the loop's thread. A ledger that stops (disk full, fenced by another process) ends the program:
+ * on_stopped.
  */
 #ifndef CORTEN_ROUTER_REPLICA_H
 #define CORTEN_ROUTER_REPLICA_H
@@ -25,7 +26,7 @@ struct replica;
 struct replica_options {
     struct net_loop *loop;
     const char *ledger_uri;
-    const struct key *key;               // the router's; lent for the replica's life
+    const struct key *key;  // the router's; lent for the replica's life
     /* The genesis for a ledger that is empty; NULL: an empty ledger is an error. Its routers include `key`. */
     const struct cmd_genesis *genesis;
     void (*on_stopped)(void *ctx, enum cx_err err, const char *why);
@@ -34,9 +35,9 @@ struct replica_options {
     void *ctx;
 };
 
-/* What came of a command: err CX_OK and the core's verdict at entry seq; or err and no entry. A verdict that the replica
- * foresaw comes with seq 0: nothing was appended. `task` and `session` are what task_submit (TASK_KNOWN too) and
- * session_open (SESSION_KNOWN too) name. */
+/* What came of a command: err CX_OK and the core's verdict at entry seq; or err and no entry. A verdict that the
+ * replica foresaw comes with seq 0: nothing was appended. `task` and `session` are what task_submit (TASK_KNOWN too)
+ * and session_open (SESSION_KNOWN too) name. */
 struct replica_outcome {
     enum cx_err err;
     enum verdict verdict;
@@ -45,22 +46,25 @@ struct replica_outcome {
 typedef void replica_done(void *ctx, const struct replica_outcome *outcome);
 
 struct replica_moment {
-    uint64_t seq, time_ms, now_ms;       // position, ledger time, core time
+    uint64_t seq, time_ms, now_ms;  // position, ledger time, core time
     struct address author;
-    struct span entry;                   // its bytes, with the signatures
-    const struct command *command;       // NULL: the entry does not decode
+    struct span entry;              // its bytes, with the signatures
+    const struct command *command;  // NULL: the entry does not decode
     enum verdict verdict;
+    const struct core *core;  // as it is after this entry
     bool replaying;
 };
 struct replica_listener {
     /* Called for each event, in order, when its entry is durable and applied; also while replaying at opening where
      * `replays` is set. Must not submit-and-wait, may submit. */
     void (*on_event)(void *ctx, const struct replica_moment *moment, const struct event *event);
+    /* For each entry, before its events; may be NULL. */
+    void (*on_entry)(void *ctx, const struct replica_moment *moment);
     /* After the last event of a batch; may be NULL. */
     void (*on_batch)(void *ctx);
     void *ctx;
     bool replays;
-    struct replica_listener *next;       // the replica's
+    struct replica_listener *next;  // the replica's
 };
 
 /* Opens the ledger and replays it; on return the core is at the ledger's end. */
@@ -73,7 +77,7 @@ CX_CLOSER(replica)
 void replica_start(struct replica *replica);
 
 const struct core *replica_core(const struct replica *replica);
-uint64_t replica_now_ms(const struct replica *replica);   // core time, as of the last entry
+uint64_t replica_now_ms(const struct replica *replica);  // core time, as of the last entry
 const struct address *replica_router(const struct replica *replica);
 uint64_t replica_network(const struct replica *replica);
 /* The first seq of this process's life: what happened before is history. */

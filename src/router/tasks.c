@@ -145,10 +145,7 @@ void run_relay(struct run *run)
     }
 }
 
-void task_watch_pause(struct task_watch *watch)
-{
-    watch->paused = true;
-}
+void task_watch_pause(struct task_watch *watch) { watch->paused = true; }
 
 void task_watch_resume(struct task_watch *watch)
 {
@@ -178,10 +175,9 @@ void task_watch_close(struct task_watch *watch, bool cancel)
 enum cx_err tasks_cancel(struct tasks *tasks, uint64_t task, const struct address *payer, replica_done *done, void *ctx)
 {
     const struct run *run = run_find(tasks, task);
-    const struct command cmd = {.type = COMMAND_TASK_CANCEL,
-                                .task_cancel = {.payer = *payer,
-                                                .task = task,
-                                                .relayed_tokens = run ? run->relayed_tokens : 0}};
+    const struct command cmd = {
+        .type = COMMAND_TASK_CANCEL,
+        .task_cancel = {.payer = *payer, .task = task, .relayed_tokens = run ? run->relayed_tokens : 0}};
     return replica_command(tasks->replica, &cmd, NULL, 0, done, ctx);
 }
 
@@ -612,15 +608,9 @@ enum cx_err tasks_open(const struct tasks_options *options, struct tasks **ret_t
     return CX_OK;
 }
 
-void tasks_set_hub(struct tasks *tasks, struct hub *hub)
-{
-    tasks->hub = hub;
-}
+void tasks_set_hub(struct tasks *tasks, struct hub *hub) { tasks->hub = hub; }
 
-struct replica_listener *tasks_listener(struct tasks *tasks)
-{
-    return &tasks->listener;
-}
+struct replica_listener *tasks_listener(struct tasks *tasks) { return &tasks->listener; }
 
 static void resume(struct tasks *tasks, const struct task_view *view)
 {
@@ -671,7 +661,4 @@ void tasks_close(struct tasks *tasks)
     free(tasks);
 }
 
-struct tasks_stats tasks_stats(const struct tasks *tasks)
-{
-    return tasks->stats;
-}
+struct tasks_stats tasks_stats(const struct tasks *tasks) { return tasks->stats; }

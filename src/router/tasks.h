@@ -10,7 +10,7 @@
 #ifndef CORTEN_ROUTER_TASKS_H
 #define CORTEN_ROUTER_TASKS_H
 
-#define TASK_TEXT_SIZE_MAX (4u << 20)   // bytes of one answer
+#define TASK_TEXT_SIZE_MAX (4u << 20)  // bytes of one answer
 
 #include "base/buf.h"
 #include "core/record.h"
@@ -24,17 +24,17 @@ struct payload_store;
 /* What a client wants, checked and in its canonical form (proto/request.h). */
 struct task_wish {
     struct address payer;
-    struct hash key_hash;            // zero: none
+    struct hash key_hash;  // zero: none
     uint64_t session;
-    struct hash reference;           // keccak256 of the client's; zero: none
-    const char *request;             // canonical JSON; copied
+    struct hash reference;  // keccak256 of the client's; zero: none
+    const char *request;    // canonical JSON; copied
     size_t request_size;
-    uint32_t prompt_size;            // bytes of text in it
-    uint32_t tokens_max;             // 0: the session's
-    uint8_t priority;                // PRIORITY_DEFAULT: the session's
+    uint32_t prompt_size;  // bytes of text in it
+    uint32_t tokens_max;   // 0: the session's
+    uint8_t priority;      // PRIORITY_DEFAULT: the session's
     bool stream, greedy, seed_of_client;
     uint64_t seed;
-    uint32_t timeout_ms, precommit_ms;   // 0: the session's
+    uint32_t timeout_ms, precommit_ms;  // 0: the session's
 };
 
 /* How a task ended. Spans are valid during the call. */
@@ -47,12 +47,12 @@ struct task_end {
     enum finish finish;
     uint32_t tokens_in, tokens_out;
     struct hash payload_digest;
-    const char *text;                // the whole answer
+    const char *text;  // the whole answer
     size_t text_size;
     struct amount charged;
-    bool replaced;                   // text went out that is not the answer's
-    bool interrupted;                // text went out, and its miner was lost
-    const char *receipt;             // JSON, NUL-terminated; NULL: it is in the archive only
+    bool replaced;        // text went out that is not the answer's
+    bool interrupted;     // text went out, and its miner was lost
+    const char *receipt;  // JSON, NUL-terminated; NULL: it is in the archive only
 };
 struct task_sink {
     /* The task exists, durably; known: that reference named it before. */
@@ -73,7 +73,7 @@ struct tasks_options {
     struct net_loop *loop;
     struct payload_store *payloads;  // of the same store as the ledger's blobs
     struct history *history;
-    uint64_t keep_ms;                // payloads, from the submission on
+    uint64_t keep_ms;  // payloads, from the submission on
 };
 enum cx_err tasks_open(const struct tasks_options *options, struct tasks **ret_tasks);
 void tasks_close(struct tasks *tasks);
@@ -90,15 +90,16 @@ enum cx_err tasks_submit(struct tasks *tasks, const struct task_wish *wish, cons
  * `from` bytes of text), ended ones from the archive. NOT_FOUND. */
 enum cx_err tasks_watch(struct tasks *tasks, uint64_t session, uint64_t task, size_t from, const struct task_sink *sink,
                         struct task_watch **ret_watch);
-/* The client has gone, or wants no more: its sink is not called again. `cancel`: and nobody else watches, so the task is
- * cancelled with what was relayed. */
+/* The client has gone, or wants no more: its sink is not called again. `cancel`: and nobody else watches, so the task
+ * is cancelled with what was relayed. */
 void task_watch_close(struct task_watch *watch, bool cancel);
 /* Back-pressure: the client is slow; its text waits in the answer that is kept here anyway, so no miner is held up. */
 void task_watch_pause(struct task_watch *watch);
 void task_watch_resume(struct task_watch *watch);
 
 /* Cancels by a client's wish; done as replica_done. */
-enum cx_err tasks_cancel(struct tasks *tasks, uint64_t task, const struct address *payer, replica_done *done, void *ctx);
+enum cx_err tasks_cancel(struct tasks *tasks, uint64_t task, const struct address *payer, replica_done *done,
+                         void *ctx);
 
 /* ---- from hub.c: what a node's socket said; the node holds the lease, hub has checked that ---- */
 void tasks_on_ack(struct tasks *tasks, uint64_t lease);
@@ -116,11 +117,11 @@ void tasks_on_fault(struct tasks *tasks, uint64_t lease, const char *detail);
 struct task_offer {
     uint64_t task, lease, session, seed;
     bool round, seed_of_client, stream, together, channel, reveal, cancel;
-    const char *request;             // canonical JSON; valid during the call
+    const char *request;  // canonical JSON; valid during the call
     size_t request_size;
     uint32_t tokens_max;
-    uint32_t ack_ms, precommit_ms;   // left
-    uint32_t relayed_tokens;         // with cancel
+    uint32_t ack_ms, precommit_ms;  // left
+    uint32_t relayed_tokens;        // with cancel
 };
 void tasks_each_offer(struct tasks *tasks, const struct address *node,
                       void (*each)(void *ctx, const struct task_offer *offer), void *ctx);

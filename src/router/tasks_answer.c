@@ -32,8 +32,7 @@ void tasks_on_decline(struct tasks *tasks, uint64_t lease, enum decline_reason r
 void tasks_on_fault(struct tasks *tasks, uint64_t lease, const char *detail)
 {
     (void)detail;  // the hub has logged it
-    submit(tasks, &(struct command){.type = COMMAND_TASK_FAULT,
-                                    .task_fault = {.lease = lease, .cause = CAUSE_ENGINE}});
+    submit(tasks, &(struct command){.type = COMMAND_TASK_FAULT, .task_fault = {.lease = lease, .cause = CAUSE_ENGINE}});
 }
 
 /* The first text that goes out pins the primary. */

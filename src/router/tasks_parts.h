@@ -16,11 +16,11 @@ struct answer {
     struct address node;
     enum assignment_state state;
     uint32_t attempt;
-    uint64_t offered_ms, first_ms;   // net_now_ms; 0: no token yet
-    uint64_t chunks;                 // frames
-    struct hash head;                // of their chain
+    uint64_t offered_ms, first_ms;  // net_now_ms; 0: no token yet
+    uint64_t chunks;                // frames
+    struct hash head;               // of their chain
     uint32_t tokens;
-    struct buf text;                 // as streamed; the whole answer from its commit on
+    struct buf text;  // as streamed; the whole answer from its commit on
     bool revealed;
     struct hash payload_digest;      // as the ledger has it, from its reveal on
 };
@@ -33,14 +33,14 @@ struct run {
     struct hash prompt_digest;
     uint32_t tokens_max, redundancy;
     bool streams, channel, seed_of_client;
-    struct answer *answer;           // newest first
-    uint64_t primary;                // lease; 0: none
-    uint64_t relayed;                // the lease whose text went to clients; 0: none did
-    size_t relayed_size;             // of its text, the most that any client had
+    struct answer *answer;  // newest first
+    uint64_t primary;       // lease; 0: none
+    uint64_t relayed;       // the lease whose text went to clients; 0: none did
+    size_t relayed_size;    // of its text, the most that any client had
     uint32_t relayed_tokens;
     bool interrupted;
     struct task_watch *watch;
-    struct task_end end;             // gathered from the events of its last entry
+    struct task_end end;  // gathered from the events of its last entry
     bool ended;
     uint64_t answer_lease;
     struct run *next_ended;
@@ -48,14 +48,14 @@ struct run {
 
 struct task_watch {
     struct tasks *tasks;
-    struct run *run;                 // NULL: not yet accepted, or over
+    struct run *run;  // NULL: not yet accepted, or over
     struct task_watch *next;
     struct task_sink sink;
-    size_t sent;                     // bytes of text
+    size_t sent;  // bytes of text
     bool paused;
-    struct pending *pending;         // until it is accepted
-    struct net_timer soon;           // for what must not be called from inside
-    uint64_t session, task;          // of an ended one
+    struct pending *pending;  // until it is accepted
+    struct net_timer soon;    // for what must not be called from inside
+    uint64_t session, task;   // of an ended one
 };
 
 /* A wish on its way through the ledger. */
@@ -65,8 +65,8 @@ struct pending {
     struct buf request;
     struct hash prompt_digest;
     bool stream;
-    struct run *run;                 // from TASK_CREATED on
-    struct task_watch *watch;        // NULL: the client has gone
+    struct run *run;           // from TASK_CREATED on
+    struct task_watch *watch;  // NULL: the client has gone
 };
 
 struct tasks {
@@ -74,7 +74,7 @@ struct tasks {
     struct replica *replica;
     struct hub *hub;
     struct replica_listener listener;
-    struct run **run;                // [run_cap], by the slot in the task's id
+    struct run **run;  // [run_cap], by the slot in the task's id
     uint32_t run_cap;
     struct pending *pending, **pending_last;
     struct run *ended;
