@@ -39,7 +39,7 @@ BEGIN {
         "srand|random|getrandom|getenv|exit|abort|atexit|assert|qsort|bsearch|strlen|strcmp|strncmp|strcpy|strncpy|" \
         "strcat|strchr|strstr|strtol|strtoul|strtoull|atoi|sleep|usleep|nanosleep|pthread_[a-z_]+|setjmp|longjmp|signal"
     banned_call = "(^|[^A-Za-z0-9_.>])(" calls ")[ ]*\\("
-    socket_call = "(^|[^A-Za-z0-9_.>])(socket|socketpair|accept|accept4|uv_tcp_[a-z_]+|uv_pipe_[a-z_]+|uv_listen)[ ]*\\("
+    socket_call = "(^|[^A-Za-z0-9_.>])(socket|socketpair|accept4|uv_tcp_[a-z_]+|uv_pipe_[a-z_]+|uv_listen)[ ]*\\("
     clock_call = "(^|[^A-Za-z0-9_.>])(time|clock|clock_gettime|gettimeofday|uv_now|uv_hrtime)[ ]*\\("
     sleep_call = "(^|[^A-Za-z0-9_.>])(sleep|usleep|nanosleep|clock_nanosleep|uv_sleep|thrd_sleep)[ ]*\\("
 }
