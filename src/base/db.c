@@ -86,13 +86,17 @@ static enum cx_err check_log(sqlite3 *db)
     return err;
 }
 
-static enum cx_err configure(sqlite3 *db, enum db_mode mode)
+static bool in_memory(const char *path) { return strcmp(path, ":memory:") == 0; }
+
+static enum cx_err configure(sqlite3 *db, const char *path, enum db_mode mode)
 {
     sqlite3_extended_result_codes(db, 1);
     sqlite3_busy_handler(db, wait_for_lock, NULL);
     /* A damaged file must not make the program do what its schema says. */
     sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    if (in_memory(path))
+        return CX_OK;
     if (mode == DB_READ)
         return db_exec(db, "PRAGMA query_only = 1");
     enum cx_err err = db_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
@@ -103,15 +107,18 @@ static enum cx_err configure(sqlite3 *db, enum db_mode mode)
 enum cx_err db_open(const char *path, enum db_mode mode, sqlite3 **ret_db)
 {
     cx_assert(path && ret_db);
-    enum cx_err err = mode == DB_CREATE ? create_private(path) : check_exists(path);
+    enum cx_err err = CX_OK;
+    if (!in_memory(path))
+        err = mode == DB_CREATE ? create_private(path) : check_exists(path);
     if (err)
         return err;
-    int flags = SQLITE_OPEN_NOMUTEX | (mode == DB_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
+    bool write = mode != DB_READ || in_memory(path);
+    int flags = SQLITE_OPEN_NOMUTEX | (write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
     sqlite3 *db = NULL;
     if (sqlite3_open_v2(path, &db, flags, NULL) != SQLITE_OK)
         err = db ? db_fail(db, "open") : cx_fail(CX_MEMORY, "%s: out of memory", path);
     else
-        err = configure(db, mode);
+        err = configure(db, path, mode);
     if (err) {
         sqlite3_close(db);
         return err;

@@ -19,7 +19,8 @@ enum db_mode {
     DB_CREATE,  // made where there is none, readable by its owner alone
 };
 
-/* synchronous FULL: what is committed survives a power cut. NOT_FOUND, DENIED, IO, CORRUPT: with path and reason. */
+/* ":memory:" is a database of this connection's own, in every mode. Else synchronous FULL: what is committed survives a
+ * power cut. NOT_FOUND, DENIED, IO, CORRUPT: with path and reason. */
 enum cx_err db_open(const char *path, enum db_mode mode, sqlite3 **ret_db);
 void db_close(sqlite3 *db);
 

@@ -136,11 +136,11 @@ static void call(struct parcel *parcel, uint32_t index, enum cx_err err, uint64_
         waiter.call(waiter.ctx, err, seq);
 }
 
-/* All that the ledger did not take; what it took will still be followed. */
-static void fail_waiters(struct gather *g, enum cx_err err, const char *detail, bool durable_too)
+/* In order, like all calls; also those whose batch is durable, and was not applied yet. */
+static void fail_waiters(struct gather *g, enum cx_err err, const char *detail)
 {
     for (struct parcel *parcel = g->first; parcel; parcel = parcel->next)
-        for (uint32_t i = parcel->applied; i < parcel->count && (durable_too || !parcel->durable); i++) {
+        for (uint32_t i = parcel->applied; i < parcel->count; i++) {
             cx_fail(err, "%s", detail);
             call(parcel, i, err, 0);
         }
@@ -152,7 +152,7 @@ static void stop(struct gather *g, enum cx_err err)
         return;
     g->stopped = err;
     snprintf(g->stopped_detail, sizeof g->stopped_detail, "%s", cx_detail());
-    fail_waiters(g, err, g->stopped_detail, false);
+    fail_waiters(g, err, g->stopped_detail);
 }
 
 /* ---- sending ----------------------------------------------------------------------------------- */
@@ -244,8 +244,7 @@ void gather_close(struct gather *g)
         return;
     g->stopped = CX_CANCELLED;
     snprintf(g->stopped_detail, sizeof g->stopped_detail, "the program is ending");
-    fail_waiters(g, CX_CANCELLED, g->stopped_detail, true);
-    cx_assert(!g->sent || g->sent->number);
+    fail_waiters(g, CX_CANCELLED, g->stopped_detail);
     while (g->first)
         drop_first(g);
     free(g);

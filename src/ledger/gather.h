@@ -17,8 +17,8 @@
 
 #define GATHER_BATCHES_MAX 64  // waiting or under way; beyond: BUSY
 
-/* OK: on the ledger at seq, and applied. FENCED, IO, CORRUPT: the ledger stopped before the entry was seen on it; it
- * may be there all the same. CANCELLED: gather_close. cx_detail() has the words. */
+/* OK: on the ledger at seq, and applied. FENCED, IO, CORRUPT: the ledger stopped before the entry was applied; it
+ * may be on the ledger all the same. CANCELLED: gather_close. cx_detail() has the words. */
 typedef void gather_waiter(void *ctx, enum cx_err err, uint64_t seq);
 
 struct gather;

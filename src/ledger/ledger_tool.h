@@ -4,7 +4,7 @@
  * ledger's own, whatever backend it is imported into:
  *
  *      file  = "corten-ledger-1\n" 16 | network 8 | batch ... | end
- *      batch = 'B' 1 | seq 8 | count 4 | router 20 | epoch 8 | number 8 | time_ms 8 | size 4 | body
+ *      batch = 'B' 1 | seq 8 | count 4 | router 20 | epoch 8 | number 8 | time_ms 8 | chain 32 | size 4 | body
  *      end   = 'E' 1 | seq of the last entry 8 | batches 8 | chain 32
  *
  * Source: docs/protocol.md, "Ledger".
