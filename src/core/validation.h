@@ -19,7 +19,7 @@ struct audit {
     enum audit_state state;
     uint64_t task, lease;
     uint64_t node_id;            // its slot and generation: it may be gone by now
-    struct address node, operator;
+    struct address node, node_operator;
     uint32_t at;                 // index in the node's model[]
     uint32_t oracle;             // who was drawn
     uint32_t audit_bp;
