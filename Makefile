@@ -72,7 +72,8 @@ LDLIBS += $(shell pkg-config --libs libllhttp)
 CFLAGS += $(shell pkg-config --cflags libllhttp)
 else
 LLHTTP_DIR := /usr/share/llhttp
-CPPFLAGS += -isystem /usr/share/include/llhttp
+# Both the header and the sources ask: strict is what refuses smuggled requests.
+CPPFLAGS += -isystem /usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1
 LIB_OBJ += $(patsubst $(LLHTTP_DIR)/%.c,$(BUILD)/llhttp/%.o,$(wildcard $(LLHTTP_DIR)/*.c))
 endif
 

@@ -22,7 +22,8 @@
 #define HTTP_HEAD_SIZE_MAX (64 * 1024)  // request line, fields and the empty line
 #define HTTP_TARGET_SIZE_MAX (8 * 1024)
 #define HTTP_FIELDS_MAX 100
-#define HTTP_CHUNK_DIGITS_MAX 8         // a chunk is smaller than 4 GiB
+#define HTTP_CHUNK_DIGITS_MAX 8            // a chunk is smaller than 4 GiB
+#define HTTP_CHUNK_EXTENSION_SIZE_MAX 256  // of one chunk; ignored
 
 #define HTTP_METHODS(X) X(GET) X(HEAD) X(POST) X(PUT) X(DELETE) X(OPTIONS)
 
@@ -133,6 +134,8 @@ enum http_refusal http_reply_parse(char *head, size_t size, struct http_field *f
 
 /* The value of the first field of that name, in any case, or NULL. */
 const char *http_field_get(const struct http_field *field, uint32_t count, const char *name);
+/* RFC 9110, 5.6.2: what a name of a field may be. */
+bool http_is_token(const char *name);
 /* Whether the comma-separated value holds the token, in any case. */
 bool http_value_has(const char *value, const char *token);
 
@@ -149,6 +152,7 @@ struct http_body {
     enum http_framing framing;
     uint8_t state;
     uint8_t digits;      // of the chunk's size so far
+    uint16_t extension;  // bytes of the chunk's extension so far
     uint64_t left;       // of the length or chunk
     uint64_t size;       // of the body so far
     uint64_t size_max;
@@ -158,7 +162,8 @@ struct http_body {
 enum http_refusal http_body_init(struct http_body *body, const struct http_request *request,
                                  uint64_t size_max);
 /* Reads up to the next piece of the body or up to its end: *ret_piece lies in data and may be empty.
- * MORE with used < size: call again with the rest. DONE: what follows is the next request. */
+ * MORE with used < size: call again with the rest. DONE: what follows is the next request. BAD: the piece was
+ * good still. */
 enum http_answer http_body_decode(struct http_body *body, const char *data, size_t size, size_t *ret_used,
                                   struct span *ret_piece, enum http_refusal *ret_refusal);
 
