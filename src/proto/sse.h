@@ -36,9 +36,10 @@ struct sse_decoder {
     char event[SSE_NAME_SIZE_MAX + 1];
     char id[SSE_NAME_SIZE_MAX + 1];     // stays from event to event
     uint64_t retry_ms;   // 0: never told
-    uint64_t at;         // bytes of the stream so far, up to 3: for the byte order mark
+    bool marked;         // past the place where a byte order mark may stand
     bool cr;             // the last byte was CR: an LF now belongs to it
     bool has_data;
+    bool given;          // the event in room was given and goes with the next call
     enum sse_fault fault;
 };
 
