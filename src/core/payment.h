@@ -4,9 +4,10 @@
  *                              ^      <--refund--  | reserve        |
  *                              |                   +------------> task --pay--> payee's balance, fees, pending
  *                              |  <--release (what is left of the reservation, to where it came from)
- *                              +--stake--> node --return, slash--> balance, network        balance --withdraw--> outside
+ *                              +--stake--> node --return, slash--> balance, network        balance --withdraw-->
+ * outside
  *
- *      deposits = balances + escrow + reservations + pending + stake + fees + network + withdrawals (paid ones too)
+ *      deposits = balances + escrow + reservations + pending + stake + network + withdrawals + paid out
  *
  * holds after every entry; `payment_holds` is O(1) on running totals, payment_check recounts.
  *
@@ -20,15 +21,16 @@
 #include "core/account.h"
 
 struct reservation {
-    struct amount left;          // not paid out or released
-    struct amount taken;         // at the beginning
-    uint64_t taken_ms;           // for the key's period
-    uint32_t session;            // whose escrow it came from; SLOT_NONE: the payer's balance
-    uint32_t payer, key;         // account; key or SLOT_NONE
+    struct amount left;   // not paid out or released
+    struct amount taken;  // at the beginning
+    uint64_t taken_ms;    // for the key's period
+    uint32_t session;     // whose escrow it came from; SLOT_NONE: the payer's balance
+    uint32_t payer, key;  // account (SLOT_NONE: the row is free); key or SLOT_NONE
+    uint32_t delegate;    // router that spent by the payer's delegation; SLOT_NONE
 };
 struct pending_pay {
     struct amount amount;
-    uint32_t payee;              // account
+    uint32_t payee;  // account; SLOT_NONE: the row is free
 };
 struct withdrawal {
     struct amount amount;
@@ -44,7 +46,7 @@ struct payment {
     struct pending_pay *pending;
     struct withdrawal *withdrawal;
     struct slots withdrawals;
-    struct hash *deposit;        // references seen
+    struct hash *deposit;  // references seen
     uint32_t deposit_count, deposit_cap, session_cap, task_cap, audit_cap, node_cap;
     struct id_map by_deposit;
     struct {
@@ -65,25 +67,26 @@ enum verdict payment_withdraw_paid(struct payment *payment, const struct cmd_wit
 
 /* Escrow of a session. Refused: BALANCE_SHORT, ACCOUNT_RESTRICTED. */
 enum verdict payment_escrow_add(struct payment *payment, uint32_t session, uint32_t account, struct amount amount);
-void payment_escrow_refund(struct payment *payment, uint32_t session, uint32_t account);   // all of it
+void payment_escrow_refund(struct payment *payment, uint32_t session, uint32_t account);  // all of it
 struct amount payment_escrow(const struct payment *payment, uint32_t session);
 
 /* Reservation of a task. The price of a task in the worst case; false where it passes what money can count. */
 struct task_terms {
     uint32_t prompt_size, template_tokens, tokens_max;
     uint32_t redundancy;
-    uint64_t price_in, price_out;   // credits per million tokens
+    uint64_t price_in, price_out;  // credits per million tokens
 };
 bool payment_quote(const struct payment *payment, const struct task_terms *terms, struct amount *ret_amount);
 struct payer_terms {
-    uint32_t session;            // SLOT_NONE where the payer's balance pays
+    uint32_t session;  // SLOT_NONE where the payer's balance pays
     uint32_t payer, key;
-    bool delegated;              // the appending router spends by a wallet's delegation
+    bool delegated;                 // the appending router spends by a wallet's delegation
     uint64_t model_id, session_id;  // for the key's scopes
 };
-/* All checks of paying, in this order: ACCOUNT_RESTRICTED, those of key_check, DELEGATION_SHORT, ESCROW_SHORT or
- * BALANCE_SHORT. */
-enum verdict payment_check_reserve(const struct payment *payment, const struct payer_terms *terms, struct amount amount);
+/* All checks of paying, in this order: ACCOUNT_RESTRICTED, KEY_UNKNOWN (another account's), those of key_check,
+ * DELEGATION_SHORT, ESCROW_SHORT or BALANCE_SHORT. */
+enum verdict payment_check_reserve(const struct payment *payment, const struct payer_terms *terms,
+                                   struct amount amount);
 void payment_reserve(struct payment *payment, uint32_t task, const struct payer_terms *terms, struct amount amount);
 /* What one answer costs at its prices, clipped as "Money" says; never over the reservation's share. */
 struct usage {
@@ -92,20 +95,21 @@ struct usage {
     uint64_t price_in, price_out;
 };
 struct amount payment_usage(const struct usage *usage);
-/* Pays from the task's reservation, min(amount, what is left): gives what was paid. Fees of router and oracles are
- * taken from the amount, for the network's accounts as the parameters say; `audit` not SLOT_NONE: pending_bp of the
- * rest waits under that audit's slot. */
+/* Pays from the task's reservation: the amount, and on top the fees of router and oracles as the parameters say. All of
+ * it is at most what is left. `audit` not SLOT_NONE: pending_bp of the amount waits under that audit's slot. Fees are
+ * rounded up for the payer and down for who gets them; the rest goes to `network`, as does the fee of who is missing.
+ */
 struct payout {
-    uint32_t task, payee;        // account of the node's operator
-    uint32_t router;             // account of the router's operator; SLOT_NONE: none
+    uint32_t task, payee;  // account of the node's operator
+    uint32_t router;       // account of the router's operator; SLOT_NONE: none
     uint32_t audit;
     struct amount amount;
 };
 struct payout_result {
     struct amount to_payee, to_pending, to_router, to_oracles;
 };
-struct payout_result payment_pay(struct payment *payment, const struct payout *payout,
-                                 const uint32_t *oracle_account, uint32_t oracle_count);
+struct payout_result payment_pay(struct payment *payment, const struct payout *payout, const uint32_t *oracle_account,
+                                 uint32_t oracle_count);
 /* Ends the reservation: what is left goes back; gives both parts. */
 void payment_release(struct payment *payment, uint32_t task, struct amount *ret_charged, struct amount *ret_refunded);
 /* Ends a pending pay: to its payee, or to `network`. Gives the amount. */

@@ -151,6 +151,15 @@ void row_amount(struct rows *rows, struct amount *v)
 
 void row_bytes(struct rows *rows, void *data, uint32_t size) { pass(rows, data, size); }
 
+void rows_index(struct rows *rows, struct id_map *map, uint32_t slot, const void *key)
+{
+    cx_assert(rows_reading(rows));
+    if (id_map_find(map, key) != SLOT_NONE)
+        rows->ok = false;
+    if (rows->ok)
+        id_map_add(map, slot);
+}
+
 void row_slots(struct rows *rows, struct slots *slots)
 {
     row_u32(rows, &slots->used);

@@ -13,6 +13,7 @@
 #include "base/amount.h"
 #include "base/bytes.h"
 #include "base/heap.h"
+#include "base/id_map.h"
 #include "base/slots.h"
 #include "crypto/keccak.h"
 
@@ -58,6 +59,8 @@ void row_bytes(struct rows *rows, void *data, uint32_t size);
         else                                 \
             *(v) = row_enum_;                \
     } while (0)
+/* After reading a row: enters it into its index; a second row of that key is refused. */
+void rows_index(struct rows *rows, struct id_map *map, uint32_t slot, const void *key);
 /* The bookkeeping of a table: generations and free list. */
 void row_slots(struct rows *rows, struct slots *slots);
 /* Which items are due when. */
