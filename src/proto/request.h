@@ -27,9 +27,9 @@ struct request_message {
     struct span role, content;  // content: text parts joined
 };
 
-/* Strings belong to `document`; request_close frees it. */
+/* Strings belong to `document` (the canonical one) and `wishes`; request_close frees both. */
 struct request {
-    json_t *document;
+    json_t *document, *wishes;
     enum request_kind kind;
     struct request_message *message;  // [message_count], REQUEST_CHAT
     uint32_t message_count;
