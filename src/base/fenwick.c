@@ -39,15 +39,21 @@ uint32_t fenwick_pick(const struct fenwick *fenwick, uint64_t at)
     return place;
 }
 
+uint64_t fenwick_before(const struct fenwick *fenwick, uint32_t slot)
+{
+    cx_assert(slot <= fenwick->cap);
+    uint64_t sum = 0;
+    for (uint32_t i = slot; i > 0; i -= i & -i)
+        sum += fenwick->sum[i];
+    return sum;
+}
+
 void fenwick_check(const struct fenwick *fenwick)
 {
     uint64_t total = 0;
     for (uint32_t i = 0; i < fenwick->cap; i++) {
         total += fenwick->weight[i];
-        uint64_t sum = 0;
-        for (uint32_t j = i + 1; j > 0; j -= j & -j)
-            sum += fenwick->sum[j];
-        cx_assert(sum == total);
+        cx_assert(fenwick_before(fenwick, i + 1) == total);
     }
     cx_assert(total == fenwick->total);
 }

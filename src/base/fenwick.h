@@ -17,6 +17,8 @@ bool fenwick_init(struct fenwick *fenwick, struct arena *arena, uint32_t cap);
 void fenwick_set(struct fenwick *fenwick, uint32_t slot, uint32_t weight);
 /* The slot in which the running sum first exceeds `at`; at < total. */
 uint32_t fenwick_pick(const struct fenwick *fenwick, uint64_t at);
+/* The sum of the weights of all slots before this one. */
+uint64_t fenwick_before(const struct fenwick *fenwick, uint32_t slot);
 void fenwick_check(const struct fenwick *fenwick);
 
 #endif

@@ -10,12 +10,11 @@
  * nodes whose assignments are to be recalled (session_queue takes it), and `news`, reserved nodes that came back or are
  * draining (session takes it).
  *
- * Shape:  node[nodes_cap] by slot; operator_[operators_cap]; link (node, 0..NODE_LINKS_MAX-1); for each router its links
- *         while it lives and while it does not; for each operator its nodes that are banned and those that are not; one
- *         Fenwick tree of weights for each (model, SLA class); for each model the nodes that wait for a test of it, those
- *         that have proved it apart from those that have not, longest waiting first.
- * Cost:   O(log nodes) a command or sweep.
- * Source: docs/protocol.md, "Nodes".
+ * Shape:  node[nodes_cap] by slot; operator_[operators_cap]; link (node, 0..NODE_LINKS_MAX-1); for each router its
+ * links while it lives and while it does not; for each operator its nodes that are banned and those that are not; one
+ *         Fenwick tree of weights for each (model, SLA class); for each model the nodes that wait for a test of it,
+ * those that have proved it apart from those that have not, longest waiting first. Cost:   O(log nodes) a command or
+ * sweep. Source: docs/protocol.md, "Nodes".
  */
 #ifndef CORTEN_CORE_NODE_POOL_H
 #define CORTEN_CORE_NODE_POOL_H
@@ -26,64 +25,72 @@
 #include "core/payment.h"
 #include "core/reputation.h"
 
-#define NODE_PICK_SCAN_MAX 1024   // docs/protocol.md, "Nodes": bounds a pick that a narrow filter makes hard
+#define NODE_PICK_SCAN_MAX 1024  // docs/protocol.md, "Nodes": bounds a pick that a narrow filter makes hard
 
 struct node_model {
-    uint32_t model;              // slot in catalog; SLOT_NONE: this place is free
-    uint32_t context;            // tokens: declared, and not over what it proved
-    uint32_t context_proved;     // by the last round that measured it; 0: none did
+    uint32_t model;           // slot in catalog; SLOT_NONE: this place is free
+    uint32_t context;         // tokens: declared, and not over what it proved
+    uint32_t context_proved;  // by the last round that measured it; 0: none did
     uint64_t price_in, price_out;
     uint8_t declared, proved;
-    uint8_t class;               // enum node_class
+    uint8_t class;  // enum node_class
 };
 struct node_link {
-    uint32_t router;             // slot in account; SLOT_NONE: this place is free
-    uint32_t link;               // number of the connection
-    uint32_t prev, next;         // among the router's links: node × NODE_LINKS_MAX + index
-    bool up;                     // the router lives, as the sweep has seen
+    uint32_t router;      // slot in account; SLOT_NONE: this place is free
+    uint32_t link;        // number of the connection
+    uint32_t prev, next;  // among the router's links: node × NODE_LINKS_MAX + index
+    bool up;              // the router lives, as the sweep has seen
 };
 /* The list of nodes that a node is on, by prev and next: one at a time. */
-enum node_list_kind { NODE_LIST_NONE, NODE_LIST_FRESH, NODE_LIST_PROVED, NODE_LIST_LOST, NODE_LIST_NEWS, NODE_LIST_COUNT };
+enum node_list_kind {
+    NODE_LIST_NONE,
+    NODE_LIST_FRESH,
+    NODE_LIST_PROVED,
+    NODE_LIST_LOST,
+    NODE_LIST_NEWS,
+    NODE_LIST_COUNT
+};
 struct node {
     struct address address;
     struct hash encryption_key;
-    uint32_t operator;           // slot in operator_[]
+    uint32_t operator;  // slot in operator_[]
     enum node_state state;
-    enum node_state back_to;     // where OFFLINE and TESTING return to
-    uint64_t since_ms;           // when `state` was entered
-    uint64_t absent_ms;          // since when no router holds it; TIME_NEVER: present
-    uint64_t backoff_ms;         // of the next RECALIBRATING
-    uint64_t retry_ms;           // when RECALIBRATING ends
-    uint64_t wait_ms;            // since when it waits for a test
+    enum node_state back_to;  // where OFFLINE and TESTING return to
+    uint64_t since_ms;        // when `state` was entered
+    uint64_t absent_ms;       // since when no router holds it; TIME_NEVER: present
+    uint64_t backoff_ms;      // of the next RECALIBRATING
+    uint64_t retry_ms;        // when RECALIBRATING ends
+    uint64_t wait_ms;         // since when it waits for a test
     uint64_t registered_seq;
     struct node_model model[NODE_MODELS_MAX];
     struct node_link link[NODE_LINKS_MAX];
-    uint32_t test_at;            // index in model[] that the next round tests
-    uint32_t last_at;            // index in model[] that its last session used
-    uint32_t prev, next;         // in `list`
-    uint32_t operator_prev, operator_next;   // among its operator's nodes
+    uint32_t test_at;                       // index in model[] that the next round tests
+    uint32_t last_at;                       // index in model[] that its last session used
+    uint32_t prev, next;                    // in `list`
+    uint32_t operator_prev, operator_next;  // among its operator's nodes
     enum node_list_kind list;
-    uint8_t slots, busy;         // tasks at once; assignments now
+    uint8_t slots, busy;  // tasks at once; assignments now
     uint8_t engine;
     uint8_t build_size;
     char build[32];
-    bool leaving;                // asked to leave
-    bool held;                   // by a session
-    bool in_round;               // a round will end for it
-    bool overdue;                // RESERVED and absent for node_absent_ms: its session was told
+    bool leaving;        // asked to leave
+    bool held;           // by a session
+    bool in_round;       // a round will end for it
+    bool overdue;        // RESERVED and absent for node_absent_ms: its session was told
+    bool proved_before;  // TESTING: it had proved what it is tested for
 };
 struct operator_ {
     struct address address;
-    uint32_t account;            // SLOT_NONE until its first node
-    uint32_t nodes;              // not GONE
-    uint32_t free_head, banned_head;   // its nodes
-    uint32_t work_next;          // operators whose nodes are to be banned or let in again
-    uint64_t banned_seq;         // 0: not banned
-    uint32_t lift_votes;         // bits by oracle slot
+    uint32_t account;                 // SLOT_NONE until its first node
+    uint32_t nodes;                   // not GONE
+    uint32_t free_head, banned_head;  // its nodes
+    uint32_t work_next;               // operators whose nodes are to be banned or let in again
+    uint64_t banned_seq;              // 0: not banned
+    uint32_t lift_votes;              // bits by oracle slot
     bool approved, in_work;
 };
 struct invite {
-    struct hash hash;            // Keccak-256 of the invitation
+    struct hash hash;  // Keccak-256 of the invitation
     uint64_t expires_ms;
 };
 struct node_list {
@@ -93,7 +100,7 @@ struct node_list {
 struct node_pool {
     struct step *step;
     struct account_book *account;
-    struct payment *payment;     // stake and joining fee
+    struct payment *payment;  // stake and joining fee
     struct catalog *catalog;
     struct reputation *reputation;
     struct node *node;
@@ -102,22 +109,28 @@ struct node_pool {
     struct operator_ *operator_;
     struct id_map by_operator;
     uint32_t operator_count, operator_cap;
-    struct { uint32_t head, tail; } work;           // operators
+    struct {
+        uint32_t head, tail;
+    } work;  // operators
     struct invite *invite;
     struct slots invites;
     struct id_map by_invite;
     struct heap invite_due;
-    struct { uint32_t up, down; } router[ROUTERS_MAX];   // heads of their links
-    struct fenwick *weight;      // [models_cap][SLA_COUNT]
-    struct { struct node_list fresh, proved; } *wait;   // [models_cap]
+    struct {
+        uint32_t up, down;
+    } router[ROUTERS_MAX];   // heads of their links
+    struct fenwick *weight;  // [models_cap][SLA_COUNT]
+    struct {
+        struct node_list fresh, proved;
+    } * wait;  // [models_cap]
     struct node_list lost, news;
-    struct heap due;             // by node: absence, back-off, the end of leaving
+    struct heap due;  // by node: absence, back-off, the end of leaving
     uint32_t in[NODE_STATE_COUNT];
-    uint32_t *testing;           // [models_cap]: nodes in TESTING for it that have proved it
-    uint32_t *proved;            // [models_cap]: nodes that have proved it, not GONE
-    uint32_t *offering;          // [models_cap]: nodes that offer it, not LEAVING, GONE or BANNED
-    uint64_t came;               // bits by model: nodes became pickable
-    uint64_t round_wanted;       // bits by model: node_pool_wants_round
+    uint32_t *testing;      // [models_cap]: nodes in TESTING for it that had proved it
+    uint32_t *offering;     // [models_cap]: nodes that offer it and are not LEAVING, GONE or BANNED
+    uint32_t *proved;       // [models_cap]: those of them that have proved it
+    uint64_t came;          // bits by model: nodes became pickable
+    uint64_t round_wanted;  // bits by model: node_pool_wants_round
     uint32_t model_cap;
 };
 
@@ -126,8 +139,8 @@ bool node_pool_init(struct node_pool *pool, struct arena *arena, struct step *st
 void node_pool_rows(struct node_pool *pool, struct rows *rows);
 void node_pool_check(const struct node_pool *pool);
 uint64_t node_pool_due_ms(const struct node_pool *pool);
-/* One of: a node whose router fell silent or came back, one absent for too long, one whose back-off is over, one that has
- * drained, one whose operator was banned or let in again, an invitation that expired. */
+/* One of: a node whose router fell silent or came back, one absent for too long, one whose back-off is over, one that
+ * has drained, one whose operator was banned or let in again, an invitation that expired. */
 void node_pool_sweep(struct node_pool *pool);
 
 /* Commands. */
@@ -139,29 +152,26 @@ enum verdict node_pool_leave(struct node_pool *pool, const struct cmd_node_leave
 enum verdict node_pool_approve(struct node_pool *pool, const struct cmd_node_approve *cmd);
 enum verdict node_pool_invite(struct node_pool *pool, const struct cmd_node_invite *cmd);
 struct lift_vote {
-    uint32_t oracle;                        // the voter's slot
+    uint32_t oracle;  // the voter's slot
     const struct address *oracle_operator;
-    uint32_t quorum;                        // how many must agree
+    uint32_t quorum;  // how many must agree
 };
 enum verdict node_pool_ban_lift(struct node_pool *pool, const struct cmd_ban_lift *cmd, const struct lift_vote *vote);
 
 /* Asking. */
-uint32_t node_pool_find(const struct node_pool *pool, const struct address *address);   // or SLOT_NONE
-/* The node's name, never used twice, where a slot may come again. 0: no node has the slot now. */
-static inline uint64_t node_pool_id(const struct node_pool *pool, uint32_t node)
-{
-    return slots_is_live(&pool->slots, node) ? slots_id(&pool->slots, node) : 0;
-}
+uint32_t node_pool_find(const struct node_pool *pool, const struct address *address);  // or SLOT_NONE
 const struct node *node_pool_node(const struct node_pool *pool, uint32_t node);
+/* The node's name, never used twice, where a slot may come again. 0: no node has the slot now. */
+uint64_t node_pool_id(const struct node_pool *pool, uint32_t node);
 const struct address *node_pool_operator(const struct node_pool *pool, uint32_t node);
-uint32_t node_pool_account(const struct node_pool *pool, uint32_t node);   // its operator's: who is paid
+uint32_t node_pool_account(const struct node_pool *pool, uint32_t node);  // its operator's: who is paid
 bool node_pool_is_present(const struct node_pool *pool, uint32_t node);
 bool node_pool_is_attached(const struct node_pool *pool, uint32_t node, uint32_t router);
 /* Absent for node_absent_ms, leaving or banned: who holds it should let it go. */
 bool node_pool_is_lost_for_good(const struct node_pool *pool, uint32_t node);
 /* The index of `model` in the node's model[], or SLOT_NONE. */
 uint32_t node_pool_serves(const struct node_pool *pool, uint32_t node, uint32_t model);
-bool node_pool_has_slot(const struct node_pool *pool, uint32_t node);      // busy < slots, present, not leaving
+bool node_pool_has_slot(const struct node_pool *pool, uint32_t node);  // busy < slots, present, not leaving
 
 /* What sessions do. A filter says who will do. */
 struct node_filter {
@@ -169,10 +179,10 @@ struct node_filter {
     enum sla sla;
     enum node_class class;
     uint64_t price_in_max, price_out_max;
-    uint32_t context;                       // tokens needed; 0: any
-    const struct address *allowed;          // nodes or operators; NULL: all
+    uint32_t context;               // tokens needed; 0: any
+    const struct address *allowed;  // nodes or operators; NULL: all
     uint32_t allowed_count;
-    const uint32_t *routers;                // attached to one of these slots; NULL: to any
+    const uint32_t *routers;  // attached to one of these slots; NULL: to any
     uint32_t router_count;
     bool distinct_operators;
 };
@@ -184,7 +194,7 @@ uint32_t node_pool_count_offering(const struct node_pool *pool, uint32_t model);
  * too few were found. Looks at NODE_PICK_SCAN_MAX nodes at most, from a random one on. Changes nothing. */
 bool node_pool_pick(const struct node_pool *pool, const struct node_filter *filter, uint32_t want, uint64_t dice,
                     uint32_t *ret_nodes);
-void node_pool_reserve(struct node_pool *pool, uint32_t node, uint32_t model);   // EPHEMERAL -> RESERVED
+void node_pool_reserve(struct node_pool *pool, uint32_t node, uint32_t model);  // EPHEMERAL -> RESERVED
 /* The session lets it go, with no assignment left on it: RESERVED -> RELEASED; any other state stays. */
 void node_pool_release(struct node_pool *pool, uint32_t node, enum node_reason reason);
 /* An assignment begins and ends on a node. session_member_busy and session_member_idle call these. */
@@ -200,18 +210,43 @@ uint32_t node_pool_take_news(struct node_pool *pool);
  * no more than half at once. Gives how many. */
 uint32_t node_pool_take_for_round(struct node_pool *pool, uint32_t model, uint32_t want, uint32_t *ret_nodes);
 bool node_pool_wants_round(const struct node_pool *pool, uint32_t model);
-/* The end of a node's round: passed for test_at in model[] with this class and proved context (0: as it was); failed; or
- * aborted and back to where it was. A node that left TESTING meanwhile is only let go. */
+/* The end of a node's round: passed for test_at in model[] with this class and proved context (0: as it was); failed;
+ * or aborted and back to where it was. A node that left TESTING meanwhile is only let go. */
 void node_pool_passed(struct node_pool *pool, uint32_t node, enum node_class class, uint32_t context);
 void node_pool_failed(struct node_pool *pool, uint32_t node);
 void node_pool_round_aborted(struct node_pool *pool, uint32_t node);
-void node_pool_ban(struct node_pool *pool, uint32_t node);                 // and its operator
+void node_pool_ban(struct node_pool *pool, uint32_t node);  // and its operator
 
-/* Reserved nodes that are absent or banned, whose assignments are to be recalled: the first, or SLOT_NONE; and taking it
- * off the list. session_node_lost comes between the two. */
+/* Reserved nodes that are absent or banned, whose assignments are to be recalled: the first, or SLOT_NONE; and taking
+ * it off the list. session_node_lost comes between the two. */
 uint32_t node_pool_lost(const struct node_pool *pool);
 void node_pool_lost_done(struct node_pool *pool, uint32_t node);
 /* Weights follow reputation: to be called after it changed. */
 void node_pool_reweigh(struct node_pool *pool, uint32_t node);
+
+/* ---- between the files of this module ---- */
+
+/* The only writer of node.state: checks the arrow, tells it, and settles. */
+void node_pool_move(struct node_pool *pool, uint32_t node, enum node_state to, enum node_reason reason);
+/* Around any other change of what is counted or derived (models, proofs, presence, flags): counts, weights, the lists
+ * of those that wait, and the node's next deadline follow. */
+void node_pool_change(struct node_pool *pool, uint32_t node);
+void node_pool_settle(struct node_pool *pool, uint32_t node);
+void node_pool_recount(struct node_pool *pool, uint32_t node);         // of a node that was read
+void node_pool_settle_wanted(struct node_pool *pool, uint32_t model);  // its bit in round_wanted
+/* Puts a node on the list `kind`, taken off whatever list it was on; NODE_LIST_NONE: off only. */
+void node_pool_list(struct node_pool *pool, uint32_t node, enum node_list_kind kind);
+bool node_pool_waits(const struct node_pool *pool, uint32_t node);
+uint64_t node_pool_node_due_ms(const struct node_pool *pool, uint32_t node);
+uint32_t node_pool_weight(const struct node_pool *pool, uint32_t node, uint32_t at, enum sla sla);
+uint32_t node_pool_proved_limit(const struct node_pool *pool, uint32_t model);
+/* Operators' nodes, and what a ban or its end does to the next of them. */
+void node_pool_operator_add(struct node_pool *pool, uint32_t node);
+void node_pool_operator_remove(struct node_pool *pool, uint32_t node);
+void node_pool_operator_work(struct node_pool *pool);
+/* An invitation that was used or has expired. */
+void node_pool_invite_end(struct node_pool *pool, uint32_t invite);
+/* The place in model[] that the next round tests, or SLOT_NONE. */
+uint32_t node_pool_test_at(const struct node *n);
 
 #endif

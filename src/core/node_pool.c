@@ -1,0 +1,658 @@
+/* node_pool.c - the life of a node: its states, its presence, what it waits for, and its end. */
+#include "core/node_pool.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+/* The arrows of the picture in node_pool.h. EPHEMERAL -> TESTING is for a model that the node has not proved. */
+static const unsigned allowed[NODE_STATE_COUNT] = {
+    [NODE_UNTESTED] = 1u << NODE_TESTING | 1u << NODE_OFFLINE | 1u << NODE_LEAVING | 1u << NODE_BANNED,
+    [NODE_TESTING] = 1u << NODE_EPHEMERAL | 1u << NODE_RECALIBRATING | 1u << NODE_UNTESTED | 1u << NODE_RELEASED |
+                     1u << NODE_OFFLINE | 1u << NODE_LEAVING | 1u << NODE_BANNED,
+    [NODE_EPHEMERAL] =
+        1u << NODE_RESERVED | 1u << NODE_TESTING | 1u << NODE_OFFLINE | 1u << NODE_LEAVING | 1u << NODE_BANNED,
+    [NODE_RESERVED] = 1u << NODE_RELEASED | 1u << NODE_LEAVING | 1u << NODE_BANNED,
+    [NODE_RELEASED] = 1u << NODE_TESTING | 1u << NODE_OFFLINE | 1u << NODE_LEAVING | 1u << NODE_BANNED,
+    [NODE_RECALIBRATING] = 1u << NODE_TESTING | 1u << NODE_OFFLINE | 1u << NODE_LEAVING | 1u << NODE_BANNED,
+    [NODE_OFFLINE] = 1u << NODE_UNTESTED | 1u << NODE_EPHEMERAL | 1u << NODE_RELEASED | 1u << NODE_RECALIBRATING |
+                     1u << NODE_LEAVING | 1u << NODE_BANNED,
+    [NODE_LEAVING] = 1u << NODE_GONE | 1u << NODE_BANNED,
+    [NODE_BANNED] = 1u << NODE_UNTESTED | 1u << NODE_RELEASED | 1u << NODE_LEAVING,
+};
+
+/* States in which a node's models are no offer. */
+#define NODE_STATES_OUT (1u << NODE_LEAVING | 1u << NODE_GONE | 1u << NODE_BANNED)
+
+static bool init_tables(struct node_pool *pool, struct arena *arena, uint32_t nodes)
+{
+    const struct params *params = &pool->step->params;
+    pool->operator_cap = (uint32_t)params->operators_cap;
+    pool->node = arena_take(arena, nodes, sizeof *pool->node);
+    pool->operator_ = arena_take(arena, pool->operator_cap, sizeof *pool->operator_);
+    uint32_t invites = (uint32_t)params->invites_cap;
+    pool->invite = arena_take(arena, invites, sizeof *pool->invite);
+    bool ok = pool->node && pool->operator_ && pool->invite;
+    ok &= slots_init(&pool->slots, arena, nodes);
+    ok &= slots_init(&pool->invites, arena, invites);
+    ok &= id_map_init(&pool->by_address, arena, nodes, pool->node ? &pool->node->address : NULL, sizeof *pool->node,
+                      sizeof(struct address));
+    ok &= id_map_init(&pool->by_operator, arena, pool->operator_cap, pool->operator_ ? &pool->operator_->address : NULL,
+                      sizeof *pool->operator_, sizeof(struct address));
+    ok &= id_map_init(&pool->by_invite, arena, invites, pool->invite ? &pool->invite->hash : NULL, sizeof *pool->invite,
+                      sizeof(struct hash));
+    ok &= heap_init(&pool->due, arena, nodes);
+    ok &= heap_init(&pool->invite_due, arena, invites);
+    return ok;
+}
+
+static bool init_models(struct node_pool *pool, struct arena *arena, uint32_t nodes)
+{
+    uint32_t models = (uint32_t)pool->step->params.models_cap;
+    cx_assert(models <= 64);  // `came` and `round_wanted` have a bit for each
+    pool->model_cap = models;
+    pool->weight = arena_take(arena, models * SLA_COUNT, sizeof *pool->weight);
+    pool->wait = arena_take(arena, models, sizeof *pool->wait);
+    pool->testing = arena_take(arena, models, sizeof *pool->testing);
+    pool->offering = arena_take(arena, models, sizeof *pool->offering);
+    pool->proved = arena_take(arena, models, sizeof *pool->proved);
+    bool ok = pool->weight && pool->wait && pool->testing && pool->offering && pool->proved;
+    /* A counting arena gives no table to put these into, but has to count them. */
+    struct fenwick counted;
+    for (uint32_t i = 0; i < models * SLA_COUNT; i++)
+        ok &= fenwick_init(pool->weight ? &pool->weight[i] : &counted, arena, nodes);
+    return ok;
+}
+
+#define LIST_EMPTY ((struct node_list){.head = SLOT_NONE, .tail = SLOT_NONE})
+
+bool node_pool_init(struct node_pool *pool, struct arena *arena, struct step *step, struct account_book *account,
+                    struct payment *payment, struct catalog *catalog, struct reputation *reputation)
+{
+    uint32_t nodes = (uint32_t)step->params.nodes_cap;
+    memset(pool, 0, sizeof *pool);
+    pool->step = step;
+    pool->account = account;
+    pool->payment = payment;
+    pool->catalog = catalog;
+    pool->reputation = reputation;
+    bool ok = init_tables(pool, arena, nodes);
+    ok &= init_models(pool, arena, nodes);
+    if (!ok)
+        return false;
+    pool->work.head = pool->work.tail = SLOT_NONE;
+    pool->lost = pool->news = LIST_EMPTY;
+    for (uint32_t i = 0; i < ROUTERS_MAX; i++)
+        pool->router[i].up = pool->router[i].down = SLOT_NONE;
+    for (uint32_t i = 0; i < pool->model_cap; i++)
+        pool->wait[i].fresh = pool->wait[i].proved = LIST_EMPTY;
+    return true;
+}
+
+static struct node *node_of(const struct node_pool *pool, uint32_t node)
+{
+    cx_assert(slots_is_live(&pool->slots, node));
+    return &pool->node[node];
+}
+
+/* ---- lists ---- */
+
+static struct node_list *list_of(struct node_pool *pool, const struct node *n)
+{
+    switch (n->list) {
+    case NODE_LIST_FRESH: return &pool->wait[n->model[n->test_at].model].fresh;
+    case NODE_LIST_PROVED: return &pool->wait[n->model[n->test_at].model].proved;
+    case NODE_LIST_LOST: return &pool->lost;
+    case NODE_LIST_NEWS: return &pool->news;
+    case NODE_LIST_NONE:
+    case NODE_LIST_COUNT: break;
+    }
+    return NULL;
+}
+
+static void unlink_node(struct node_pool *pool, uint32_t node)
+{
+    struct node *n = &pool->node[node];
+    struct node_list *list = list_of(pool, n);
+    if (!list)
+        return;
+    *(n->prev == SLOT_NONE ? &list->head : &pool->node[n->prev].next) = n->next;
+    *(n->next == SLOT_NONE ? &list->tail : &pool->node[n->next].prev) = n->prev;
+    list->count--;
+    n->list = NODE_LIST_NONE;
+}
+
+void node_pool_list(struct node_pool *pool, uint32_t node, enum node_list_kind kind)
+{
+    struct node *n = node_of(pool, node);
+    unlink_node(pool, node);
+    n->list = kind;
+    struct node_list *list = list_of(pool, n);
+    if (!list)
+        return;
+    n->prev = list->tail;
+    n->next = SLOT_NONE;
+    *(list->tail == SLOT_NONE ? &list->head : &pool->node[list->tail].next) = node;
+    list->tail = node;
+    list->count++;
+}
+
+/* ---- what follows from a node's record ---- */
+
+/* What is counted of a node is taken out before it changes (sign -1) and put back after (sign 1). */
+static void count(struct node_pool *pool, const struct node *n, int sign)
+{
+    uint32_t one = (uint32_t)sign;
+    pool->in[n->state] += one;
+    if (n->state == NODE_TESTING && n->proved_before)
+        pool->testing[n->model[n->test_at].model] += one;
+    if (NODE_STATES_OUT & 1u << n->state)
+        return;
+    for (uint32_t at = 0; at < NODE_MODELS_MAX; at++) {
+        if (n->model[at].model == SLOT_NONE)
+            continue;
+        pool->offering[n->model[at].model] += one;
+        if (n->model[at].proved)
+            pool->proved[n->model[at].model] += one;
+    }
+}
+
+uint32_t node_pool_proved_limit(const struct node_pool *pool, uint32_t model)
+{
+    return u32_max(1, pool->proved[model] / 2);
+}
+
+bool node_pool_wants_round(const struct node_pool *pool, uint32_t model)
+{
+    if (pool->wait[model].fresh.count > 0)
+        return true;
+    return pool->wait[model].proved.count > 0 && pool->testing[model] < node_pool_proved_limit(pool, model);
+}
+
+uint32_t node_pool_test_at(const struct node *n)
+{
+    uint32_t first = SLOT_NONE;
+    for (uint32_t at = NODE_MODELS_MAX; at-- > 0;)
+        if (n->model[at].model != SLOT_NONE)
+            first = at;
+    for (uint32_t at = 0; at < NODE_MODELS_MAX; at++)
+        if (n->model[at].model != SLOT_NONE && !n->model[at].proved)
+            return at;
+    return n->model[n->last_at].model != SLOT_NONE ? n->last_at : first;
+}
+
+bool node_pool_waits(const struct node_pool *pool, uint32_t node)
+{
+    const struct node *n = node_of(pool, node);
+    uint32_t at = node_pool_test_at(n);
+    if (at == SLOT_NONE || n->absent_ms != TIME_NEVER || n->in_round || n->held)
+        return false;
+    switch (n->state) {
+    case NODE_UNTESTED:
+    case NODE_RELEASED: return true;
+    case NODE_RECALIBRATING: return n->retry_ms <= pool->step->now_ms;
+    case NODE_EPHEMERAL: return !n->model[at].proved;
+    case NODE_TESTING:
+    case NODE_RESERVED:
+    case NODE_OFFLINE:
+    case NODE_LEAVING:
+    case NODE_GONE:
+    case NODE_BANNED:
+    case NODE_STATE_COUNT: break;
+    }
+    return false;
+}
+
+static void settle_waiting(struct node_pool *pool, uint32_t node)
+{
+    struct node *n = &pool->node[node];
+    if (n->list == NODE_LIST_LOST || n->list == NODE_LIST_NEWS)
+        return;
+    if (!node_pool_waits(pool, node)) {
+        node_pool_list(pool, node, NODE_LIST_NONE);
+        return;
+    }
+    uint32_t at = node_pool_test_at(n);
+    enum node_list_kind kind = n->model[at].proved ? NODE_LIST_PROVED : NODE_LIST_FRESH;
+    if (n->list == kind && n->test_at == at)
+        return;
+    if (n->list == NODE_LIST_NONE)
+        n->wait_ms = pool->step->now_ms;
+    node_pool_list(pool, node, NODE_LIST_NONE);
+    n->test_at = at;
+    node_pool_list(pool, node, kind);
+}
+
+uint64_t node_pool_node_due_ms(const struct node_pool *pool, uint32_t node)
+{
+    const struct node *n = node_of(pool, node);
+    uint64_t absent_ms = TIME_NEVER;
+    if (n->absent_ms != TIME_NEVER)
+        absent_ms = u64_add_sat(n->absent_ms, pool->step->params.node_absent_ms);
+    switch (n->state) {
+    case NODE_UNTESTED:
+    case NODE_TESTING:
+    case NODE_EPHEMERAL:
+    case NODE_RELEASED: return absent_ms;
+    case NODE_RESERVED: return n->overdue ? TIME_NEVER : absent_ms;
+    case NODE_RECALIBRATING:
+        return n->absent_ms != TIME_NEVER || n->list == NODE_LIST_FRESH || n->list == NODE_LIST_PROVED || n->in_round ||
+                       n->held
+                   ? absent_ms
+                   : n->retry_ms;
+    case NODE_LEAVING: return n->held || n->busy > 0 || n->in_round ? TIME_NEVER : n->since_ms;
+    case NODE_OFFLINE:
+    case NODE_GONE:
+    case NODE_BANNED:
+    case NODE_STATE_COUNT: break;
+    }
+    return TIME_NEVER;
+}
+
+uint32_t node_pool_weight(const struct node_pool *pool, uint32_t node, uint32_t at, enum sla sla)
+{
+    const struct node *n = node_of(pool, node);
+    if (n->state != NODE_EPHEMERAL || n->absent_ms != TIME_NEVER || n->model[at].model == SLOT_NONE)
+        return 0;
+    if (!n->model[at].proved || reputation_sla(pool->reputation, node, at) < sla)
+        return 0;
+    return reputation_weight(pool->reputation, node, at);
+}
+
+void node_pool_reweigh(struct node_pool *pool, uint32_t node)
+{
+    const struct node *n = node_of(pool, node);
+    for (uint32_t at = 0; at < NODE_MODELS_MAX; at++) {
+        uint32_t model = n->model[at].model;
+        if (model == SLOT_NONE)
+            continue;
+        for (enum sla sla = 0; sla < SLA_COUNT; sla++) {
+            struct fenwick *tree = &pool->weight[model * SLA_COUNT + sla];
+            uint32_t weight = node_pool_weight(pool, node, at, sla);
+            if (weight == tree->weight[node])
+                continue;
+            if (tree->weight[node] == 0)
+                pool->came |= 1ull << model;
+            fenwick_set(tree, node, weight);
+        }
+    }
+}
+
+void node_pool_settle_wanted(struct node_pool *pool, uint32_t model)
+{
+    pool->round_wanted &= ~(1ull << model);
+    pool->round_wanted |= (uint64_t)node_pool_wants_round(pool, model) << model;
+}
+
+void node_pool_change(struct node_pool *pool, uint32_t node) { count(pool, node_of(pool, node), -1); }
+
+void node_pool_recount(struct node_pool *pool, uint32_t node)
+{
+    const struct node *n = node_of(pool, node);
+    count(pool, n, 1);
+    node_pool_reweigh(pool, node);
+    for (uint32_t at = 0; at < NODE_MODELS_MAX; at++)
+        if (n->model[at].model != SLOT_NONE)
+            node_pool_settle_wanted(pool, n->model[at].model);
+    heap_set(&pool->due, node, node_pool_node_due_ms(pool, node));
+}
+
+void node_pool_settle(struct node_pool *pool, uint32_t node)
+{
+    settle_waiting(pool, node);
+    node_pool_recount(pool, node);
+}
+
+void node_pool_move(struct node_pool *pool, uint32_t node, enum node_state to, enum node_reason reason)
+{
+    struct node *n = node_of(pool, node);
+    enum node_state from = n->state;
+    cx_assert(allowed[from] & 1u << to);
+    cx_assert(n->since_ms <= pool->step->now_ms);
+    if (to == NODE_RESERVED || from == NODE_RESERVED)
+        cx_assert(n->held);
+    bool over = from == NODE_BANNED || to == NODE_BANNED;
+    if (over)
+        node_pool_operator_remove(pool, node);
+    if (to == NODE_TESTING)
+        node_pool_list(pool, node, NODE_LIST_NONE);
+
+    node_pool_change(pool, node);
+    n->state = to;
+    n->since_ms = pool->step->now_ms;
+    n->proved_before = to == NODE_TESTING && n->model[n->test_at].proved;
+    if (over)
+        node_pool_operator_add(pool, node);
+
+    struct evt_node_moved *moved = &event_add(pool->step->out, EVENT_NODE_MOVED)->node_moved;
+    moved->node = n->address;
+    moved->from = (uint8_t)from;
+    moved->to = (uint8_t)to;
+    moved->reason = (uint8_t)reason;
+    node_pool_settle(pool, node);
+}
+
+/* ---- presence ---- */
+
+static struct node_link *link_of(const struct node_pool *pool, uint32_t place)
+{
+    return &pool->node[place / NODE_LINKS_MAX].link[place % NODE_LINKS_MAX];
+}
+
+static uint32_t *router_head(struct node_pool *pool, const struct node_link *link)
+{
+    return link->up ? &pool->router[link->router].up : &pool->router[link->router].down;
+}
+
+static void router_add(struct node_pool *pool, uint32_t place, bool up)
+{
+    struct node_link *link = link_of(pool, place);
+    link->up = up;
+    uint32_t *head = router_head(pool, link);
+    link->prev = SLOT_NONE;
+    link->next = *head;
+    if (*head != SLOT_NONE)
+        link_of(pool, *head)->prev = place;
+    *head = place;
+}
+
+static void router_remove(struct node_pool *pool, uint32_t place)
+{
+    struct node_link *link = link_of(pool, place);
+    *(link->prev == SLOT_NONE ? router_head(pool, link) : &link_of(pool, link->prev)->next) = link->next;
+    if (link->next != SLOT_NONE)
+        link_of(pool, link->next)->prev = link->prev;
+}
+
+static bool has_link_up(const struct node *n)
+{
+    for (uint32_t i = 0; i < NODE_LINKS_MAX; i++)
+        if (n->link[i].router != SLOT_NONE && n->link[i].up)
+            return true;
+    return false;
+}
+
+static void went_absent(struct node_pool *pool, uint32_t node)
+{
+    struct node *n = node_of(pool, node);
+    node_pool_change(pool, node);
+    n->absent_ms = pool->step->now_ms;
+    if (n->held && n->list != NODE_LIST_LOST)
+        node_pool_list(pool, node, NODE_LIST_LOST);
+    node_pool_settle(pool, node);
+}
+
+static void came_back(struct node_pool *pool, uint32_t node)
+{
+    struct node *n = node_of(pool, node);
+    node_pool_change(pool, node);
+    n->absent_ms = TIME_NEVER;
+    n->overdue = false;
+    /* One that is on the list of the lost is looked at when it is taken off that. */
+    if (n->state == NODE_RESERVED && n->list == NODE_LIST_NONE)
+        node_pool_list(pool, node, NODE_LIST_NEWS);
+    node_pool_settle(pool, node);
+    if (n->state == NODE_OFFLINE)
+        node_pool_move(pool, node, n->back_to, NODE_REASON_RETURNED);
+}
+
+static void presence_may_have_changed(struct node_pool *pool, uint32_t node)
+{
+    const struct node *n = node_of(pool, node);
+    bool present = has_link_up(n);
+    if (present && n->absent_ms != TIME_NEVER)
+        came_back(pool, node);
+    if (!present && n->absent_ms == TIME_NEVER)
+        went_absent(pool, node);
+}
+
+static uint32_t link_to(const struct node *n, uint32_t router)
+{
+    for (uint32_t i = 0; i < NODE_LINKS_MAX; i++)
+        if (n->link[i].router == router)
+            return i;
+    return SLOT_NONE;
+}
+
+/* A place for a link: a free one, or one to a router that is no longer the network's. */
+static uint32_t link_place(const struct node_pool *pool, const struct node *n)
+{
+    uint32_t at = link_to(n, SLOT_NONE);
+    for (uint32_t i = 0; i < NODE_LINKS_MAX && at == SLOT_NONE; i++)
+        if (router_find(pool->account, router_address(pool->account, n->link[i].router)) == SLOT_NONE)
+            at = i;
+    return at;
+}
+
+enum verdict node_pool_attach(struct node_pool *pool, const struct cmd_node_attach *cmd)
+{
+    uint32_t node = node_pool_find(pool, &cmd->node);
+    uint32_t router = pool->step->router;
+    cx_assert(router < ROUTERS_MAX);
+    if (node == SLOT_NONE)
+        return VERDICT_NODE_UNKNOWN;
+    struct node *n = &pool->node[node];
+    if (n->state == NODE_BANNED)
+        return VERDICT_NODE_BANNED;
+    uint32_t at = link_to(n, router);
+    if (at != SLOT_NONE && cmd->link <= n->link[at].link)
+        return VERDICT_LINK_STALE;
+    if (at == SLOT_NONE)
+        at = link_place(pool, n);
+    if (at == SLOT_NONE)
+        return VERDICT_LINKS_FULL;
+
+    uint32_t place = node * NODE_LINKS_MAX + at;
+    if (n->link[at].router != SLOT_NONE)
+        router_remove(pool, place);
+    n->link[at].router = router;
+    n->link[at].link = cmd->link;
+    router_add(pool, place, router_is_present(pool->account, router));
+    struct evt_node_attached *attached = &event_add(pool->step->out, EVENT_NODE_ATTACHED)->node_attached;
+    attached->node = n->address;
+    attached->router = *router_address(pool->account, router);
+    attached->link = cmd->link;
+    presence_may_have_changed(pool, node);
+    return VERDICT_ACCEPTED;
+}
+
+enum verdict node_pool_detach(struct node_pool *pool, const struct cmd_node_detach *cmd)
+{
+    if (cmd->reason >= DETACH_REASON_COUNT)
+        return VERDICT_VALUE_INVALID;
+    uint32_t node = node_pool_find(pool, &cmd->node);
+    if (node == SLOT_NONE)
+        return VERDICT_NODE_UNKNOWN;
+    struct node *n = &pool->node[node];
+    uint32_t at = link_to(n, pool->step->router);
+    if (at == SLOT_NONE || n->link[at].link != cmd->link)
+        return VERDICT_LINK_STALE;
+
+    router_remove(pool, node * NODE_LINKS_MAX + at);
+    n->link[at] = (struct node_link){.router = SLOT_NONE};
+    struct evt_node_detached *detached = &event_add(pool->step->out, EVENT_NODE_DETACHED)->node_detached;
+    detached->node = n->address;
+    detached->router = *router_address(pool->account, pool->step->router);
+    detached->reason = cmd->reason;
+    presence_may_have_changed(pool, node);
+    return VERDICT_ACCEPTED;
+}
+
+/* A link of a router that fell silent with links up, or came back with links down. */
+static uint32_t link_to_turn(const struct node_pool *pool)
+{
+    for (uint32_t i = 0; i < ROUTERS_MAX; i++) {
+        uint32_t up = pool->router[i].up, down = pool->router[i].down;
+        if (up == SLOT_NONE && down == SLOT_NONE)
+            continue;
+        uint32_t turn = router_is_present(pool->account, i) ? down : up;
+        if (turn != SLOT_NONE)
+            return turn;
+    }
+    return SLOT_NONE;
+}
+
+static void turn_link(struct node_pool *pool, uint32_t place)
+{
+    bool up = !link_of(pool, place)->up;
+    router_remove(pool, place);
+    router_add(pool, place, up);
+    presence_may_have_changed(pool, place / NODE_LINKS_MAX);
+}
+
+/* ---- the end ---- */
+
+enum verdict node_pool_leave(struct node_pool *pool, const struct cmd_node_leave *cmd)
+{
+    uint32_t node = node_pool_find(pool, &cmd->node);
+    if (node == SLOT_NONE)
+        return VERDICT_NODE_UNKNOWN;
+    struct node *n = &pool->node[node];
+    if (n->leaving)
+        return VERDICT_NODE_STATE;
+
+    n->leaving = true;
+    if (n->state == NODE_BANNED) {
+        /* The stake goes back, but the row stays: it is what remembers that the key is banned. */
+        payment_stake_return(pool->payment, node, node_pool_account(pool, node));
+        return VERDICT_ACCEPTED;
+    }
+    if (n->held && n->list == NODE_LIST_NONE)
+        node_pool_list(pool, node, NODE_LIST_NEWS);
+    node_pool_move(pool, node, NODE_LEAVING, NODE_REASON_LEFT);
+    return VERDICT_ACCEPTED;
+}
+
+static void go(struct node_pool *pool, uint32_t node)
+{
+    struct node *n = node_of(pool, node);
+    cx_assert(n->busy == 0 && !n->in_round);
+    cx_assert(n->list == NODE_LIST_NONE);
+    payment_stake_return(pool->payment, node, node_pool_account(pool, node));
+    for (uint32_t i = 0; i < NODE_LINKS_MAX; i++)
+        if (n->link[i].router != SLOT_NONE)
+            router_remove(pool, node * NODE_LINKS_MAX + i);
+    for (uint32_t at = 0; at < NODE_MODELS_MAX; at++)
+        if (n->model[at].model != SLOT_NONE)
+            catalog_unuse(pool->catalog, n->model[at].model);
+    node_pool_move(pool, node, NODE_GONE, NODE_REASON_LEFT);
+    node_pool_operator_remove(pool, node);
+    pool->operator_[n->operator].nodes--;
+    id_map_remove(&pool->by_address, node);
+    node_pool_change(pool, node);
+    reputation_reset(pool->reputation, node);
+    memset(n, 0, sizeof *n);
+    n->state = NODE_GONE;
+    slots_give(&pool->slots, node);
+}
+
+/* ---- time ---- */
+
+uint64_t node_pool_due_ms(const struct node_pool *pool)
+{
+    if (pool->work.head != SLOT_NONE || link_to_turn(pool) != SLOT_NONE)
+        return 0;
+    return u64_min(heap_top_key(&pool->due), heap_top_key(&pool->invite_due));
+}
+
+static void node_is_due(struct node_pool *pool, uint32_t node)
+{
+    struct node *n = node_of(pool, node);
+    bool absent = n->absent_ms != TIME_NEVER;
+    switch (n->state) {
+    case NODE_UNTESTED:
+    case NODE_EPHEMERAL:
+    case NODE_RELEASED: n->back_to = n->state; break;
+    case NODE_TESTING: break;
+    case NODE_RECALIBRATING:
+        if (absent) {
+            n->back_to = n->state;
+            break;
+        }
+        node_pool_change(pool, node);  // its back-off is over: it waits for a test
+        node_pool_settle(pool, node);
+        return;
+    case NODE_RESERVED:
+        node_pool_change(pool, node);
+        n->overdue = true;
+        if (n->list != NODE_LIST_LOST)
+            node_pool_list(pool, node, NODE_LIST_LOST);
+        node_pool_settle(pool, node);
+        return;
+    case NODE_LEAVING: go(pool, node); return;
+    case NODE_OFFLINE:
+    case NODE_GONE:
+    case NODE_BANNED:
+    case NODE_STATE_COUNT: cx_assert(!"due for nothing"); return;
+    }
+    cx_assert(absent);
+    node_pool_move(pool, node, NODE_OFFLINE, NODE_REASON_ABSENT);
+}
+
+void node_pool_sweep(struct node_pool *pool)
+{
+    uint64_t now_ms = pool->step->now_ms;
+    uint32_t link = link_to_turn(pool);
+    if (link != SLOT_NONE)
+        turn_link(pool, link);
+    else if (pool->work.head != SLOT_NONE)
+        node_pool_operator_work(pool);
+    else if (heap_top_key(&pool->due) <= now_ms)
+        node_is_due(pool, heap_top(&pool->due));
+    else if (heap_top_key(&pool->invite_due) <= now_ms)
+        node_pool_invite_end(pool, heap_top(&pool->invite_due));
+}
+
+/* ---- asking ---- */
+
+uint32_t node_pool_find(const struct node_pool *pool, const struct address *address)
+{
+    return id_map_find(&pool->by_address, address);
+}
+
+const struct node *node_pool_node(const struct node_pool *pool, uint32_t node) { return node_of(pool, node); }
+
+uint64_t node_pool_id(const struct node_pool *pool, uint32_t node)
+{
+    return slots_is_live(&pool->slots, node) ? slots_id(&pool->slots, node) : 0;
+}
+
+const struct address *node_pool_operator(const struct node_pool *pool, uint32_t node)
+{
+    return &pool->operator_[node_of(pool, node)->operator].address;
+}
+
+uint32_t node_pool_account(const struct node_pool *pool, uint32_t node)
+{
+    return pool->operator_[node_of(pool, node)->operator].account;
+}
+
+bool node_pool_is_present(const struct node_pool *pool, uint32_t node)
+{
+    return node_of(pool, node)->absent_ms == TIME_NEVER;
+}
+
+bool node_pool_is_attached(const struct node_pool *pool, uint32_t node, uint32_t router)
+{
+    return router != SLOT_NONE && link_to(node_of(pool, node), router) != SLOT_NONE;
+}
+
+bool node_pool_is_lost_for_good(const struct node_pool *pool, uint32_t node)
+{
+    const struct node *n = node_of(pool, node);
+    return n->state != NODE_RESERVED || n->overdue;
+}
+
+uint32_t node_pool_serves(const struct node_pool *pool, uint32_t node, uint32_t model)
+{
+    const struct node *n = node_of(pool, node);
+    for (uint32_t at = 0; at < NODE_MODELS_MAX; at++)
+        if (n->model[at].model == model)
+            return at;
+    return SLOT_NONE;
+}
+
+bool node_pool_has_slot(const struct node_pool *pool, uint32_t node)
+{
+    const struct node *n = node_of(pool, node);
+    return n->busy < n->slots && n->absent_ms == TIME_NEVER && !n->leaving && n->state != NODE_BANNED;
+}
