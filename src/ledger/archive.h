@@ -49,8 +49,8 @@ struct archived_event {
 
 struct archive;
 
-/* Makes the file where there is none. network: as ledger_network says. INVALID: another network's archive.
- * CORRUPT, UNSUPPORTED: delete the file; it is rebuilt. */
+/* Makes the file where there is none; ":memory:" keeps nothing. network: as ledger_network says. INVALID: another
+ * network's archive. CORRUPT, UNSUPPORTED: delete the file; it is rebuilt. */
 enum cx_err archive_open(const char *path, uint64_t network, struct archive **ret_archive);
 void archive_close(struct archive *archive);
 CX_CLOSER(archive)

@@ -1,0 +1,288 @@
+/* The archive of finished tasks: what is put is found in each way, once, also when it is put again. */
+#include <stdarg.h>
+#include <sys/stat.h>
+
+#include "ledger/archive.h"
+#include "lib/test.h"
+
+#define NETWORK 77
+#define SESSION (5ull << 32 | 1)
+
+static struct address address_of(uint8_t last_byte)
+{
+    struct address address = {{0xbb}};
+    address.b[19] = last_byte;
+    return address;
+}
+
+static uint64_t task_id(uint64_t n)
+{
+    return (0xf0000000ull + n) << 32 | n;  // generations beyond what SQLite's integers order
+}
+
+static struct span span_of(const char *text) { return (struct span){(const uint8_t *)text, (uint32_t)strlen(text)}; }
+
+static const char *path(void)
+{
+    static char text[256];
+    snprintf(text, sizeof text, "%s/archive.db", test_folder());
+    return text;
+}
+
+static struct archive *open_archive(const char *at)
+{
+    struct archive *archive = NULL;
+    if (archive_open(at, NETWORK, &archive))
+        test_fail(__FILE__, __LINE__, "%s", cx_detail());
+    return archive;
+}
+
+/* Task n finishes at entry 10 n, in session 1 or 2, paid by 1 or 2, by nodes n and 100. */
+static struct archived_task make_task(uint64_t n)
+{
+    static struct address nodes[2];
+    nodes[0] = address_of((uint8_t)n);
+    nodes[1] = address_of(100);
+    struct archived_task task = {.session = SESSION + n % 2,
+                                 .task = task_id(n),
+                                 .seq = 10 * n,
+                                 .state = 7,
+                                 .payer = address_of(1 + n % 2),
+                                 .submitted_ms = 1000 * n,
+                                 .finished_ms = 1000 * n + 5,
+                                 .prompt = {{1, (uint8_t)n}},
+                                 .node = nodes,
+                                 .node_count = 2,
+                                 .body = span_of("{\"a\":1}")};
+    if (n % 3 == 0)
+        task.reference = (struct hash){{9, (uint8_t)n}};
+    return task;
+}
+
+static void put(struct archive *archive, uint64_t n)
+{
+    struct archived_task task = make_task(n);
+    struct archived_event event = {.seq = task.seq - 1,
+                                   .time_ms = 1000 * n,
+                                   .session = task.session,
+                                   .task = task.task,
+                                   .node = address_of((uint8_t)n),
+                                   .name = "task_acked",
+                                   .body = span_of("{}")};
+    CHECK_EQ(archive_begin(archive, task.seq), CX_OK);
+    CHECK_EQ(archive_event_put(archive, &event), CX_OK);
+    event.seq++;
+    event.node = (struct address){0};
+    event.name = "task_completed";
+    CHECK_EQ(archive_event_put(archive, &event), CX_OK);
+    event.index = 1;
+    event.session = event.task = 0;
+    event.node = address_of(100);
+    event.name = "node_released";
+    CHECK_EQ(archive_event_put(archive, &event), CX_OK);
+    CHECK_EQ(archive_task_put(archive, &task), CX_OK);
+    CHECK_EQ(archive_commit(archive), CX_OK);
+}
+
+struct seen {
+    char text[2048];
+    uint64_t seq, task;  // of the last row
+    uint32_t enough;     // rows; 0: all
+    uint32_t count;
+};
+
+static bool see_task(void *ctx, const struct archived_task *task)
+{
+    struct seen *seen = ctx;
+    size_t size = strlen(seen->text);
+    snprintf(seen->text + size, sizeof seen->text - size, "%d ", (int)(task->seq / 10));
+    struct archived_task want = make_task(task->seq / 10);
+    CHECK_EQ(task->session, want.session);
+    CHECK_EQ(task->task, want.task);
+    CHECK_EQ(task->state, want.state);
+    CHECK_MEM(&task->payer, &want.payer, sizeof want.payer);
+    CHECK_MEM(&task->reference, &want.reference, sizeof want.reference);
+    CHECK_EQ(task->submitted_ms, want.submitted_ms);
+    CHECK_EQ(task->finished_ms, want.finished_ms);
+    CHECK_MEM(&task->prompt, &want.prompt, sizeof want.prompt);
+    CHECK_MEM(&task->answer, &want.answer, sizeof want.answer);
+    CHECK_EQ(task->node_count, want.node_count);
+    CHECK_MEM(task->node, want.node, want.node_count * sizeof *want.node);
+    CHECK_EQ(task->body.size, want.body.size);
+    CHECK_MEM(task->body.data, want.body.data, want.body.size);
+    seen->seq = task->seq;
+    seen->task = task->task;
+    return ++seen->count != seen->enough;
+}
+
+static bool see_event(void *ctx, const struct archived_event *event)
+{
+    struct seen *seen = ctx;
+    size_t size = strlen(seen->text);
+    snprintf(seen->text + size, sizeof seen->text - size, "%d.%u %s ", (int)event->seq, event->index, event->name);
+    return ++seen->count != seen->enough;
+}
+
+static void check_page(struct archive *archive, struct archive_query query, const char *want, struct seen *ret_seen)
+{
+    struct seen seen = {.count = 0};
+    CHECK_EQ(archive_tasks(archive, &query, see_task, &seen), CX_OK);
+    CHECK_STR(seen.text, want);
+    if (ret_seen)
+        *ret_seen = seen;
+}
+
+static struct archive *with_ten_tasks(const char *at)
+{
+    struct archive *archive = open_archive(at);
+    for (uint64_t n = 1; n <= 10; n++)
+        put(archive, n);
+    return archive;
+}
+
+TEST(archive, finds_a_task_in_each_way)
+{
+    struct archive *archive = with_ten_tasks(path());
+    struct seen seen = {.count = 0};
+    CHECK_EQ(archive_task(archive, SESSION + 1, task_id(3), see_task, &seen), CX_OK);
+    CHECK_STR(seen.text, "3 ");
+    CHECK_EQ(archive_task(archive, SESSION, task_id(3), see_task, &seen), CX_NOT_FOUND);
+    struct archived_task task = make_task(3);
+    seen = (struct seen){.count = 0};
+    CHECK_EQ(archive_task_by_reference(archive, &task.payer, &task.reference, see_task, &seen), CX_OK);
+    CHECK_STR(seen.text, "3 ");
+    struct address other = address_of(9);
+    CHECK_EQ(archive_task_by_reference(archive, &other, &task.reference, see_task, &seen), CX_NOT_FOUND);
+
+    check_page(archive, (struct archive_query){.by = ARCHIVE_ALL, .limit = 100}, "10 9 8 7 6 5 4 3 2 1 ", NULL);
+    check_page(archive, (struct archive_query){.by = ARCHIVE_BY_SESSION, .session = SESSION, .limit = 100},
+               "10 8 6 4 2 ", NULL);
+    check_page(archive, (struct archive_query){.by = ARCHIVE_BY_PAYER, .address = address_of(2), .limit = 100},
+               "9 7 5 3 1 ", NULL);
+    check_page(archive, (struct archive_query){.by = ARCHIVE_BY_NODE, .address = address_of(4), .limit = 100}, "4 ",
+               NULL);
+    check_page(archive, (struct archive_query){.by = ARCHIVE_BY_NODE, .address = address_of(100), .limit = 3},
+               "10 9 8 ", NULL);
+    archive_close(archive);
+}
+
+TEST(archive, gives_pages_without_gaps)
+{
+    struct archive *archive = with_ten_tasks(":memory:");
+    struct archive_query query = {.by = ARCHIVE_BY_NODE, .address = address_of(100), .limit = 4};
+    static const char *const pages[] = {"10 9 8 7 ", "6 5 4 3 ", "2 1 ", ""};
+    for (size_t i = 0; i < ARRAY_COUNT(pages); i++) {
+        struct seen seen;
+        check_page(archive, query, pages[i], &seen);
+        query.before_seq = seen.seq;
+        query.before_task = seen.task;
+    }
+    struct seen seen = {.enough = 2};
+    query = (struct archive_query){.by = ARCHIVE_ALL, .limit = 100};
+    CHECK_EQ(archive_tasks(archive, &query, see_task, &seen), CX_OK);
+    CHECK_STR(seen.text, "10 9 ");
+    archive_close(archive);
+}
+
+TEST(archive, tells_what_happened)
+{
+    struct archive *archive = with_ten_tasks(path());
+    struct seen seen = {.count = 0};
+    CHECK_EQ(archive_task_events(archive, SESSION, task_id(2), see_event, &seen), CX_OK);
+    CHECK_STR(seen.text, "19.0 task_acked 20.0 task_completed ");
+    seen = (struct seen){.count = 0};
+    struct address node = address_of(100);
+    CHECK_EQ(archive_node_events(archive, &node, 2, see_event, &seen), CX_OK);
+    CHECK_STR(seen.text, "100.1 node_released 90.1 node_released ");
+    node = address_of(7);
+    seen = (struct seen){.count = 0};
+    CHECK_EQ(archive_node_events(archive, &node, 9, see_event, &seen), CX_OK);
+    CHECK_STR(seen.text, "69.0 task_acked ");
+    archive_close(archive);
+}
+
+TEST(archive, passes_over_what_it_has)
+{
+    struct archive *archive = with_ten_tasks(path());
+    CHECK_EQ(archive_seq(archive), 100);
+    archive_close(archive);
+    archive = open_archive(path());
+    CHECK_EQ(archive_seq(archive), 100);
+    for (uint64_t n = 8; n <= 12; n++)  // a replay that begins further back
+        put(archive, n);
+    CHECK_EQ(archive_seq(archive), 120);
+    check_page(archive, (struct archive_query){.by = ARCHIVE_ALL, .limit = 5}, "12 11 10 9 8 ", NULL);
+    struct seen seen = {.count = 0};
+    CHECK_EQ(archive_task_events(archive, SESSION + 1, task_id(9), see_event, &seen), CX_OK);
+    CHECK_EQ(seen.count, 2);
+    archive_close(archive);
+}
+
+static bool see_replaced(void *ctx, const struct archived_task *task)
+{
+    uint32_t *found = ctx;
+    CHECK_EQ(task->task, task_id(4));
+    CHECK_EQ(task->seq, 110);
+    CHECK_EQ(task->node_count, 1);
+    ++*found;
+    return true;
+}
+
+TEST(archive, replaces_a_task_that_changes)
+{
+    struct archive *archive = with_ten_tasks(path());
+    struct archived_task task = make_task(4);
+    struct address only = address_of(50);
+    task.seq = 110;
+    task.node = &only;
+    task.node_count = 1;
+    CHECK_EQ(archive_begin(archive, 110), CX_OK);
+    CHECK_EQ(archive_task_put(archive, &task), CX_OK);
+    CHECK_EQ(archive_commit(archive), CX_OK);
+    check_page(archive, (struct archive_query){.by = ARCHIVE_BY_NODE, .address = address_of(4), .limit = 9}, "", NULL);
+    struct archive_query query = {.by = ARCHIVE_BY_NODE, .address = address_of(50), .limit = 9};
+    uint32_t found = 0;
+    CHECK_EQ(archive_tasks(archive, &query, see_replaced, &found), CX_OK);
+    CHECK_EQ(found, 1);
+    static char body[ARCHIVE_BODY_SIZE_MAX + 1];
+    task.body = (struct span){(const uint8_t *)body, sizeof body};
+    CHECK_EQ(archive_begin(archive, 111), CX_OK);
+    CHECK_EQ(archive_task_put(archive, &task), CX_TOO_LARGE);
+    CHECK_EQ(archive_commit(archive), CX_OK);
+    archive_close(archive);
+}
+
+TEST(archive, forgets_the_oldest)
+{
+    struct archive *archive = with_ten_tasks(path());
+    uint32_t removed = 0;
+    CHECK_EQ(archive_forget(archive, 4005, &removed), CX_OK);
+    CHECK_EQ(removed, 3);
+    check_page(archive, (struct archive_query){.by = ARCHIVE_ALL, .limit = 100}, "10 9 8 7 6 5 4 ", NULL);
+    check_page(archive, (struct archive_query){.by = ARCHIVE_BY_NODE, .address = address_of(2), .limit = 100}, "",
+               NULL);
+    struct seen seen = {.count = 0};
+    CHECK_EQ(archive_task_events(archive, SESSION, task_id(2), see_event, &seen), CX_OK);
+    CHECK_STR(seen.text, "");
+    struct address node = address_of(100);
+    CHECK_EQ(archive_node_events(archive, &node, 100, see_event, &seen), CX_OK);
+    CHECK_EQ(seen.count, 6);  // of the entries 50 to 100: 4,000 ms is before 4,005
+    CHECK_EQ(archive_forget(archive, 4005, &removed), CX_OK);
+    CHECK_EQ(removed, 0);
+    archive_close(archive);
+}
+
+TEST(archive, is_of_one_network_and_one_kind)
+{
+    archive_close(with_ten_tasks(path()));
+    struct archive *archive = NULL;
+    CHECK_EQ(archive_open(path(), NETWORK + 1, &archive), CX_INVALID);
+    CHECK(strstr(cx_detail(), "network 77, not of 78"));
+    FILE *file = fopen(path(), "w");
+    CHECK(file);
+    fputs("This is a text of more than a hundred bytes, which somebody has named like an archive by mistake, again...",
+          file);
+    CHECK_EQ(fclose(file), 0);
+    CHECK_EQ(archive_open(path(), NETWORK, &archive), CX_CORRUPT);
+    CHECK(strstr(cx_detail(), "rebuilt"));
+}
