@@ -1,5 +1,5 @@
 /* node_pool.c - the life of a node: its states, its presence, what it waits for, and its end. */
-#include "core/node_pool.h"
+#include "core/node_pool_parts.h"
 
 #include "base/assert.h"
 #include "base/mem.h"

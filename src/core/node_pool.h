@@ -224,29 +224,4 @@ void node_pool_lost_done(struct node_pool *pool, uint32_t node);
 /* Weights follow reputation: to be called after it changed. */
 void node_pool_reweigh(struct node_pool *pool, uint32_t node);
 
-/* ---- between the files of this module ---- */
-
-/* The only writer of node.state: checks the arrow, tells it, and settles. */
-void node_pool_move(struct node_pool *pool, uint32_t node, enum node_state to, enum node_reason reason);
-/* Around any other change of what is counted or derived (models, proofs, presence, flags): counts, weights, the lists
- * of those that wait, and the node's next deadline follow. */
-void node_pool_change(struct node_pool *pool, uint32_t node);
-void node_pool_settle(struct node_pool *pool, uint32_t node);
-void node_pool_recount(struct node_pool *pool, uint32_t node);         // of a node that was read
-void node_pool_settle_wanted(struct node_pool *pool, uint32_t model);  // its bit in round_wanted
-/* Puts a node on the list `kind`, taken off whatever list it was on; NODE_LIST_NONE: off only. */
-void node_pool_list(struct node_pool *pool, uint32_t node, enum node_list_kind kind);
-bool node_pool_waits(const struct node_pool *pool, uint32_t node);
-uint64_t node_pool_node_due_ms(const struct node_pool *pool, uint32_t node);
-uint32_t node_pool_weight(const struct node_pool *pool, uint32_t node, uint32_t at, enum sla sla);
-uint32_t node_pool_proved_limit(const struct node_pool *pool, uint32_t model);
-/* Operators' nodes, and what a ban or its end does to the next of them. */
-void node_pool_operator_add(struct node_pool *pool, uint32_t node);
-void node_pool_operator_remove(struct node_pool *pool, uint32_t node);
-void node_pool_operator_work(struct node_pool *pool);
-/* An invitation that was used or has expired. */
-void node_pool_invite_end(struct node_pool *pool, uint32_t invite);
-/* The place in model[] that the next round tests, or SLOT_NONE. */
-uint32_t node_pool_test_at(const struct node *n);
-
 #endif

@@ -1,5 +1,5 @@
 /* node_pool_pick.c - who is taken: for sessions by weighted chance, for rounds by how long a node has waited. */
-#include "core/node_pool.h"
+#include "core/node_pool_parts.h"
 
 #include "base/assert.h"
 #include "base/prng.h"

@@ -1,5 +1,5 @@
 /* node_pool_register.c - who may join, what a node offers, and whom the network shuts out. */
-#include "core/node_pool.h"
+#include "core/node_pool_parts.h"
 
 #include "base/assert.h"
 #include "base/mem.h"

@@ -1,5 +1,5 @@
 /* node_pool_rows.c - the pool's canonical bytes, and whether it contradicts itself. */
-#include "core/node_pool.h"
+#include "core/node_pool_parts.h"
 
 #include "base/assert.h"
 

@@ -118,7 +118,7 @@ uint32_t session_find(const struct session_book *book, uint64_t id);        // o
 uint64_t session_id(const struct session_book *book, uint32_t session);
 const struct session_policy *session_policy(const struct session_book *book, uint32_t session);
 enum session_state session_state(const struct session_book *book, uint32_t session);
-/* Why it ends, or NONE. A session that ends is marked, until the queue calls session_drained:
+/* Why it ends, or NONE. A session that ends is marked; it ends by itself once it has no task any more:
  *      OPENING, NO_NODES          it could not open: its tasks fail with NO_NODES. Then it is CLOSED; or, shared, it opens again
  *      DRAINING, OWNER            its QUEUED tasks are cancelled, the others end by themselves
  *      DRAINING, DRAIN_TIMEOUT    drain_ms are over: the others are cancelled too */
@@ -127,16 +127,11 @@ static inline enum session_reason session_closing(const struct session_book *boo
     return book->session[session].closing;
 }
 bool session_is_degraded(const struct session_book *book, uint32_t session);
-/* Tasks submitted before this moment fail with NO_NODES: nobody could be reserved for them in time. 0: none does; a
- * session that closed for that reason says TIME_NEVER. */
-uint64_t session_no_nodes_ms(const struct session_book *book, uint32_t session);
-/* DRAINING for drain_ms: what still runs is cancelled. */
-bool session_drain_is_over(const struct session_book *book, uint32_t session);
 /* Refused: SESSION_NOT_OPEN, SESSION_ACCESS, SESSION_ROUTER, RATE_LIMITED, IN_FLIGHT_LIMIT, NODES_TOO_FEW (more than
  * exist at all, so that waiting is in vain). */
 enum verdict session_check_submit(const struct session_book *book, uint32_t session, uint32_t payer);
 void session_task_began(struct session_book *book, uint32_t session);
-/* A task ended: the last one of a session that drains or closed lets it end. */
+/* A task ended: the last one of a session that is closing lets it end, in the next sweep. */
 void session_task_ended(struct session_book *book, uint32_t session);
 /* Since when what waits longest in the session's lanes is QUEUED; TIME_NEVER where nothing waits: drives growth. */
 void session_waiting(struct session_book *book, uint32_t session, uint64_t queued_since_ms);
