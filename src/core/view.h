@@ -136,6 +136,7 @@ struct round_view {
         struct address node;                         // zero: it left
         uint64_t lease, seed;
         struct hash payload_digest;
+        uint32_t ttft_ms, duration_ms, tokens_out;   // as its router measured; of its record
         bool acked, precommitted, committed;
         uint8_t alive, bound;
         uint32_t judged_by;                          // bits by position of the oracle in view_oracle_at

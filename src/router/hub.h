@@ -14,18 +14,22 @@
 
 struct hub;
 
+/* All are lent. `history` tells oracles what they audit; NULL: they cannot. */
 struct hub_options {
+    struct net_loop *loop;
     struct replica *replica;
     struct tasks *tasks;
     struct payload_store *payloads;
+    struct history *history;
+    uint64_t keep_ms;    // payloads of rounds
     uint32_t links_max;  // 0: HUB_LINKS_MAX
 };
 #define HUB_LINKS_MAX 4096
 
+/* Begins to listen to the replica, which is open. */
 enum cx_err hub_open(const struct hub_options *options, struct hub **ret_hub);
 void hub_close(struct hub *hub);
 CX_CLOSER(hub)
-struct replica_listener *hub_listener(struct hub *hub);
 
 /* Takes over a request for a miner's or oracle's WebSocket. */
 void hub_accept_miner(struct hub *hub, struct http_exchange *x);
@@ -44,7 +48,8 @@ struct hub_link_view {
     struct address node;
     uint32_t link;
     bool oracle;
-    uint64_t since_ms;
+    uint64_t since_ms;                           // net_now_ms
+    uint32_t ttft_ms, tokens_per_s_milli, busy;  // the node's own word; 0: none yet
     char peer[64];
 };
 /* As the lists of core/view.h. */

@@ -410,6 +410,15 @@ static void append_heartbeat(void *ctx)
                     append_heartbeat, replica);
 }
 
+void replica_listen(struct replica *replica, struct replica_listener *listener)
+{
+    struct replica_listener **at = &replica->listener;
+    while (*at)
+        at = &(*at)->next;
+    listener->next = NULL;
+    *at = listener;
+}
+
 void replica_start(struct replica *replica)
 {
     cx_assert(!replica->started);

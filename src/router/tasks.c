@@ -378,6 +378,8 @@ void run_offer(struct run *run, const struct answer *answer, struct task_offer *
         .request = run->request.data,
         .request_size = run->request.size,
         .tokens_max = run->tokens_max,
+        .state = answer->state,
+        .chunks = answer->chunks,
     };
     if (!view_task(core, run->id, &task) || !view_session(core, run->session, &session))
         return;

@@ -122,6 +122,8 @@ struct task_offer {
     uint32_t tokens_max;
     uint32_t ack_ms, precommit_ms;  // left
     uint32_t relayed_tokens;        // with cancel
+    enum assignment_state state;
+    uint64_t chunks;  // frames of its stream that came: it goes on behind them
 };
 void tasks_each_offer(struct tasks *tasks, const struct address *node,
                       void (*each)(void *ctx, const struct task_offer *offer), void *ctx);
