@@ -206,7 +206,7 @@ static enum cx_err check_request(const struct runtime_request *r)
 static struct span copy_span(struct arena *arena, struct span from)
 {
     uint8_t *to = arena_take(arena, from.size, 1);
-    if (to)
+    if (to && from.size > 0)
         memcpy(to, from.data, from.size);
     return (struct span){to, from.size};
 }
@@ -425,8 +425,8 @@ static void measured_done(void *ctx, const struct runtime_result *result)
 static enum cx_err start_measure(struct runtime *rt)
 {
     static const struct runtime_sink sink = {measured_chunk, measured_done};
-    static const struct span text = {(const uint8_t *)MEASURE_PROMPT, sizeof MEASURE_PROMPT - 1};
-    static const struct runtime_message message = {{(const uint8_t *)"user", 4}, text};
+    const struct span text = {(const uint8_t *)MEASURE_PROMPT, sizeof MEASURE_PROMPT - 1};
+    const struct runtime_message message = {{(const uint8_t *)"user", 4}, text};
     struct runtime_request request = {
         .kind = rt->info.engine == RUNTIME_BUILTIN ? RUNTIME_COMPLETION : RUNTIME_CHAT,
         .messages = &message,
