@@ -35,6 +35,7 @@ void net_random(struct net_loop *loop, void *ret_data, size_t size);
  * function. All zero: stopped. The owner stops it before its memory goes. */
 struct net_timer {
     uint64_t at_ms;
+    uint64_t order;  // of its start, among those of one time
     void (*fire)(void *ctx);
     void *ctx;
     struct net_loop *loop;
