@@ -41,6 +41,9 @@
 #define TASK_PAGE(table) \
     " (" table ".seq, " table ".task) < (?2, ?3) ORDER BY " table ".seq DESC, " table ".task DESC LIMIT ?4"
 
+/* What happened to nodes before ?1, the oldest first, at most ?2. */
+#define OLD_EVENTS " (SELECT seq, idx FROM event WHERE task = 0 AND time_ms < ?1 ORDER BY time_ms LIMIT ?2)"
+
 enum statement {
     SET_SEQ,
     NODES_OF,
@@ -83,8 +86,7 @@ static const char *const statements[STATEMENT_COUNT] = {
     [OLDEST] = "SELECT session, task FROM task WHERE finished_ms < ?1 ORDER BY finished_ms LIMIT 1",
     [DROP_EVENTS_OF] = "DELETE FROM event WHERE session = ?1 AND task = ?2 AND task <> 0",
     [DROP_TASK] = "DELETE FROM task WHERE session = ?1 AND task = ?2",
-    [DROP_OLD_EVENTS] = "DELETE FROM event WHERE (seq, idx) IN (SELECT seq, idx FROM event WHERE task = 0"
-                        " AND time_ms < ?1 ORDER BY time_ms LIMIT ?2)",
+    [DROP_OLD_EVENTS] = ("DELETE FROM event WHERE (seq, idx) IN" OLD_EVENTS),
 };
 
 struct archive {
