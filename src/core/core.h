@@ -2,8 +2,8 @@
  *
  *      ledger entry -> command -> core_apply -> verdict and events
  *
- * The core takes time and randomness from the entries, calls nothing that blocks, allocates in core_open only, and has no
- * floating point, thread or callback. Replicas that applied the same entries have the same digest.
+ * The core takes time and randomness from the entries, calls nothing that blocks, allocates in core_open only, and has
+ * no floating point, thread or callback. Replicas that applied the same entries have the same digest.
  *
  * Source: docs/protocol.md, "Core".
  */
@@ -12,7 +12,8 @@
 
 #include "core/session_queue.h"
 
-#define RULES_VERSION 1
+#define RULES_VERSION       1
+#define PENDING_CHANGES_MAX 16  // of parameters and rules that wait for their position
 
 struct core {
     struct step step;
@@ -25,24 +26,30 @@ struct core {
     struct cognitive cognitive;
     struct validation validation;
     struct session_queue session_queue;
-    struct keccak trail;             // running digest of this batch: entries, verdicts, events
-    struct { uint16_t param; uint64_t value, effective_seq; } pending[16];   // params_set, rules_set (param 0)
+    struct keccak trail;  // running digest of this batch: entries, verdicts, events
+    struct hash genesis;  // Keccak-256 of the fields of the genesis that it was opened with
+    struct pending_change {
+        uint16_t param;  // 0: rules_version
+        uint64_t value, effective_seq;
+    } pending[PENDING_CHANGES_MAX];
     uint32_t pending_count;
-    uint64_t last_ledger_ms;         // of the last entry
-    uint64_t last_task;              // id that the last accepted or known task_submit names
-    uint64_t last_session;           // likewise, session_open
+    uint64_t last_task;     // id that the last accepted or known task_submit names
+    uint64_t last_session;  // likewise, session_open
+    bool begun;             // the genesis was applied
     bool batch_open;
 };
 
+/* Whether the network can begin so: VALUE_INVALID, COMMAND_MALFORMED, RULES_UNKNOWN, PARAM_UNKNOWN, ACCOUNTS_FULL. */
+enum verdict core_check_genesis(const struct cmd_genesis *genesis);
 /* Bytes that a network with this genesis takes; 0 where the genesis is not well-formed. */
 size_t core_size(const struct cmd_genesis *genesis);
-/* Lays a core into `memory` (16-byte aligned, at least core_size); NULL where it does not suffice. The genesis itself is
- * then applied as entry 1. */
+/* Lays a core into `memory` (16-byte aligned, at least core_size); NULL where it does not suffice. The genesis itself
+ * is then applied as entry 1: another one is VALUE_INVALID. */
 struct core *core_open(void *memory, size_t size, const struct cmd_genesis *genesis);
 
-/* Applies one ledger entry, `bytes` being what the ledger holds and `cmd` what it decodes to (NULL: it does not decode).
- * Never fails: a command that breaks a rule is refused, and the refusal is part of history. `out` is emptied first, and
- * gets at most EVENTS_PER_COMMAND_MAX events. */
+/* Applies one ledger entry, the next one in order: `bytes` being what the ledger holds and `cmd` what it decodes to
+ * (NULL: it does not decode). Never fails: a command that breaks a rule is refused, and the refusal is part of history.
+ * `out` is emptied first, and gets at most EVENTS_PER_COMMAND_MAX events. */
 enum verdict core_apply(struct core *core, struct span bytes, const struct command *cmd, struct event_list *out);
 /* Ends a ledger batch: closes the running digest over it. */
 void core_batch_end(struct core *core);
