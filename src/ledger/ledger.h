@@ -151,7 +151,7 @@ typedef bool ledger_each(void *ctx, const struct ledger_batch *batch);
 enum cx_err ledger_read(struct ledger *ledger, uint64_t from_seq, ledger_each *each, void *ctx);
 
 /* From now on ledger_poll hands out every batch from from_seq on, each once, in order, checked like ledger_read.
- * A ledger has one follower; a second call replaces it. */
+ * A ledger has one follower; a second call, which must not come from within `each`, replaces it. */
 void ledger_follow(struct ledger *ledger, uint64_t from_seq, ledger_each *each, void *ctx);
 
 /* Calls `done` for appends that ended, then `each` for what can be followed, at most LEDGER_POLL_SIZE_MAX of it; then

@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "base/prng.h"
+#include "ledger/backend.h"
 #include "ledger/ledger_mem.h"
+#include "lib/guard.h"
 #include "lib/ledger_suite.h"
 
 /* ---- mem --------------------------------------------------------------------------------------- */
@@ -80,6 +82,42 @@ TEST(ledger, names_the_kinds_that_are_not_built)
     CHECK(strstr(cx_detail(), "sqlite:PATH"));
     CHECK_EQ(ledger_open("sqlite:", &options, &ledger), CX_INVALID);
     CHECK_EQ(ledger_open("sqlite:/no/such/folder/x.db", &options, &ledger), CX_NOT_FOUND);
+}
+
+TEST(ledger, reads_no_byte_behind_a_body)
+{
+    static const uint8_t body[] = {0, 3, 'o', 'n', 'e', 0, 1, 'x', 0, 2, 'n', 'o'};
+    for (uint32_t size = 0; size <= sizeof body; size++) {
+        struct ledger_batch batch = {.seq = 1, .count = 3, .body = {guard_copy(body, size), size}};
+        enum cx_err err = ledger_batch_check(&batch);
+        CHECK_EQ(err, size == sizeof body ? CX_OK : CX_INVALID);
+        if (err)
+            continue;
+        struct ledger_cursor at = ledger_cursor(&batch);
+        struct ledger_entry entry;
+        uint32_t total = 0;
+        while (ledger_next(&at, &entry))
+            total += entry.command.size;
+        CHECK_EQ(total, 6);
+    }
+    /* Random bytes are refused or read to their end, never beyond it. */
+    struct prng prng = {5};
+    for (int i = 0; i < 20000; i++) {
+        uint8_t bytes[24];
+        uint32_t size = (uint32_t)prng_below(&prng, sizeof bytes + 1);
+        for (uint32_t at = 0; at < size; at++)
+            bytes[at] = (uint8_t)prng_below(&prng, 4);
+        uint8_t *copy = guard_copy(bytes, size);
+        struct ledger_batch batch = {.seq = 1, .count = (uint32_t)prng_below(&prng, 6), .body = {copy, size}};
+        if (ledger_batch_check(&batch) == CX_OK) {
+            struct ledger_cursor at = ledger_cursor(&batch);
+            struct ledger_entry entry;
+            while (ledger_next(&at, &entry))
+                CHECK(entry.command.size > 0);
+            CHECK_EQ(at.offset, size);
+        }
+        guard_free(copy, size);
+    }
 }
 
 /* ---- sqlite ------------------------------------------------------------------------------------ */

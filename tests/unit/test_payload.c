@@ -2,8 +2,8 @@
 #include <sqlite3.h>
 
 #include "crypto/cid.h"
-#include "ledger/ledger.h"
-#include "lib/test.h"
+#include "crypto/sha256.h"
+#include "lib/ledger_suite.h"
 #include "payload/payload.h"
 
 static struct payload_store *open_store(const char *uri)
@@ -188,5 +188,46 @@ TEST(payload, is_still_there_after_reopening)
     CHECK_EQ(payload_get(store, &name, &data), CX_OK);
     CHECK_STR(data.data, "the prompt");
     buf_done(&data);
+    payload_store_close(store);
+}
+
+/* One file, two writers: the ledger's thread with its batches, and the store with what comes without a command. */
+TEST(payload, shares_a_file_with_the_ledger_that_writes_to_it)
+{
+    struct payload_store *store = open_store(sqlite_uri());  // whoever comes first
+    struct ledger *ledger = suite_open(sqlite_uri(), LEDGER_CREATE, 1);
+    struct span command = {(const uint8_t *)"submit", 6};
+    for (uint32_t i = 1; i <= 100; i++) {
+        char prompt[32], upload[32];
+        struct hash with_batch, alone;
+        int prompt_size = snprintf(prompt, sizeof prompt, "prompt %u", i);
+        int upload_size = snprintf(upload, sizeof upload, "upload %u", i);
+        sha256(prompt, (size_t)prompt_size, &with_batch);
+        struct ledger_blob blob = {with_batch, {(const uint8_t *)prompt, (uint32_t)prompt_size}, 100 + i};
+        struct ledger_append append = {.router = suite_router(1),
+                                       .epoch = 1,
+                                       .number = i,
+                                       .command = &command,
+                                       .count = 1,
+                                       .blob = &blob,
+                                       .blob_count = 1};
+        struct suite_result result = {0};
+        CHECK_EQ(ledger_append(ledger, &append, suite_done, &result), CX_OK);
+        CHECK_EQ(payload_put(store, upload, (size_t)upload_size, 10, &alone), CX_OK);
+        suite_wait(ledger, &result);
+        CHECK_EQ(result.err, CX_OK);
+        struct buf data = {0};
+        CHECK_EQ(payload_get(store, &with_batch, &data), CX_OK);
+        CHECK_STR(data.data, prompt);
+        buf_done(&data);
+    }
+    uint32_t removed = 0;
+    CHECK_EQ(payload_expire(store, 50, &removed), CX_OK);
+    CHECK_EQ(removed, 100);
+    struct payload_stats stats;
+    CHECK_EQ(payload_stats(store, &stats), CX_OK);
+    CHECK_EQ(stats.count, 100);
+    CHECK_EQ(stats.expire_next_ms, 101);
+    ledger_close(ledger);
     payload_store_close(store);
 }
