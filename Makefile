@@ -131,6 +131,8 @@ $(BUILD)/probe: $(BUILD)/tests/probe/probe.o $(BUILD)/libcorten.a
 unit: $(BUILD)/unit
 	$(RUN) $(BUILD)/unit $(UNIT_FLAGS) $(ONLY)
 
+include tests/engines/engines.mk
+
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 endif
