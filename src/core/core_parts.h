@@ -22,4 +22,15 @@ void core_genesis_digest(const struct cmd_genesis *genesis, struct hash *ret_dig
 /* Fires due deadlines in (time, module) order: at most SWEEP_MAX, and none after SWEEP_EVENTS_MAX events. */
 void core_sweep(struct core *core);
 
+/* For walks: the next live slot from *at on, and *at behind it. */
+static inline bool next_live(const struct slots *slots, uint32_t *at, uint32_t *ret_slot)
+{
+    while (*at < slots->used) {
+        *ret_slot = (*at)++;
+        if (slots_is_live(slots, *ret_slot))
+            return true;
+    }
+    return false;
+}
+
 #endif
