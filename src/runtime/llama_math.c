@@ -1,6 +1,12 @@
 #include "runtime/llama_math.h"
 
+#include <float.h>
+
+#include "base/assert.h"
 #include "base/mem.h"
+
+/* Every operation rounds to its own type at once; x87 would keep more. */
+static_assert(FLT_EVAL_METHOD == 0, "build for SSE2 or another processor with plain IEEE arithmetic");
 
 /* Four floats that every target can add and multiply lane by lane; where no vector unit exists, the
  * compiler takes the lanes one by one, with the same result. */

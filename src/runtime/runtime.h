@@ -103,7 +103,8 @@ struct runtime_result {
 };
 
 struct runtime_sink {
-    /* Whole UTF-8 characters, whose last byte came with the token_count'th token since the last chunk. */
+    /* Whole UTF-8 characters, whose last byte came with the token_count'th token since the last chunk. Tokens
+     * after the last chunk, of a stop string for one, are counted in the result alone. */
     void (*on_chunk)(void *ctx, const char *text, size_t size, uint32_t token_count);
     /* What the result points to is gone when this returns. */
     void (*on_done)(void *ctx, const struct runtime_result *result);
@@ -113,7 +114,7 @@ struct runtime_sink {
  * Fails: UNSUPPORTED, NOT_FOUND, CORRUPT, INVALID, IO; cx_detail names the culprit. */
 enum cx_err runtime_open(struct net_loop *loop, const char *spec, const char *model,
                          const struct runtime_options *options, struct runtime **ret);
-/* Ends all jobs without calling anybody; NULL is fine. */
+/* Ends all jobs without calling anybody; NULL is fine. Not from inside a callback. */
 void runtime_close(struct runtime *rt);
 CX_CLOSER(runtime)
 

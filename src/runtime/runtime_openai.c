@@ -118,7 +118,8 @@ static void on_done(void *ctx, enum cx_err err, unsigned status)
     u->call = NULL;
     if (net_timer_is_on(&job->soon))
         return;
-    if (err) {
+    /* After [DONE] the answer is whole, however the connection ends. */
+    if (err && !u->stream.is_done) {
         job_end_soon(job, RUNTIME_FINISH_ERROR, RUNTIME_FAULT_ENGINE, "the engine's server failed (%s): %s",
                      cx_err_name(err), cx_detail());
     } else if (!u->is_stream) {

@@ -254,6 +254,18 @@ TEST(openai, a_server_that_stalls_is_given_up)
     job_record_done(&r);
 }
 
+TEST(openai, an_answer_is_whole_with_its_done_however_the_connection_ends)
+{
+    struct job_record r =
+        ask(STREAM CHUNK("a") FINISH("stop") USAGE DONE, true, &(struct runtime_options){.stall_ms = 300});
+    CHECK_EQ(r.finish, RUNTIME_FINISH_STOP);
+    CHECK_EQ(r.tokens_out, 3);
+    job_record_done(&r);
+    r = ask(CHUNKED "400\r\n" CHUNK("a") FINISH("stop") DONE, false, NULL);
+    CHECK_EQ(r.finish, RUNTIME_FINISH_STOP);
+    job_record_done(&r);
+}
+
 TEST(openai, nobody_listening_is_an_error)
 {
     struct raw_answer answer = {CHAT, "", false};
