@@ -12,6 +12,7 @@
 #include "crypto/key.h"
 #include "net/loop.h"
 
+struct replica;
 struct router;
 
 struct router_options {
@@ -44,5 +45,7 @@ void router_drain(struct router *router, uint32_t drain_ms, void (*done)(void *c
 void router_close(struct router *router);
 CX_CLOSER(router)
 uint16_t router_port(const struct router *router);
+/* For the owner's own commands: a network that `corten dev` sets up. */
+struct replica *router_replica(struct router *router);
 
 #endif

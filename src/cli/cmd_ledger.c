@@ -1,0 +1,146 @@
+/* corten ledger: a ledger on disk, checked, replayed and carried elsewhere, without a network. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/hex.h"
+#include "cli/command_line.h"
+#include "cli/replay.h"
+#include "ledger/ledger_tool.h"
+
+static const struct option_info infos[] = {
+    {"data", 'd', OPTION_TEXT, "DIR", NULL, "the folder of a router or of corten dev", 0, 0, false},
+    {"ledger", 0, OPTION_TEXT, "URI", NULL, "in place of --data: sqlite:PATH", 0, 0, false},
+    {"out", 'o', OPTION_TEXT, "FILE", NULL, "export, backup: the file to write", 0, 0, false},
+    {"in", 'i', OPTION_TEXT, "FILE", NULL, "import: the file to read", 0, 0, false},
+    OPTIONS_END,
+};
+
+static const char *uri_of(const struct options *options, char *text, size_t cap)
+{
+    if (option_text(options, "ledger"))
+        return option_text(options, "ledger");
+    if (!option_text(options, "data"))
+        return NULL;
+    snprintf(text, cap, "sqlite:%s/ledger.db", option_text(options, "data"));
+    return text;
+}
+
+static void show_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    const struct options *options = ctx;
+    if (!isatty(STDERR_FILENO) || option_flag(options, "quiet"))
+        return;
+    if (total > 0)
+        fprintf(stderr, "\r%llu of %llu (%llu %%) ", (unsigned long long)done, (unsigned long long)total,
+                (unsigned long long)(done * 100 / total));
+    if (done == total)
+        fprintf(stderr, "\r\033[K");
+}
+
+static int print_totals(const struct options *options, const char *verb, const struct ledger_totals *t)
+{
+    char chain[65];
+    hex_encode(t->head.chain.b, 32, chain);
+    if (option_flag(options, "json"))
+        printf("{\"entries\":%llu,\"batches\":%llu,\"bytes\":%llu,\"chain\":\"0x%s\"}\n",
+               (unsigned long long)t->entries, (unsigned long long)t->batches, (unsigned long long)t->size, chain);
+    else
+        printf("%s %llu entries in %llu batches, chain 0x%s\n", verb, (unsigned long long)t->entries,
+               (unsigned long long)t->batches, chain);
+    return EXIT_DONE;
+}
+
+/* verify: the chain, then every command through the core with a check of all tables at the end. replay: the same
+ * without the check. */
+static int replay(const struct options *options, const char *uri, bool verify)
+{
+    struct replay_result result;
+    const struct replay_options how = {
+        .uri = uri, .check = verify, .progress = show_progress, .ctx = (void *)(uintptr_t)options};
+    enum cx_err err = replay_ledger(&how, &result);
+    if (err)
+        return fail("ledger", err);
+    char digest[65], root[65];
+    hex_encode(result.digest.b, 32, digest);
+    hex_encode(result.root.b, 32, root);
+    if (option_flag(options, "json"))
+        printf("{\"seq\":%llu,\"digest\":\"0x%s\",\"root\":\"0x%s\",\"refused\":%llu,\"money_ok\":%s}\n",
+               (unsigned long long)result.seq, digest, root, (unsigned long long)result.refused,
+               result.money_holds ? "true" : "false");
+    else
+        printf("root 0x%s, %llu entries refused\nseq %llu digest 0x%s money %s\n", root,
+               (unsigned long long)result.refused, (unsigned long long)result.seq, digest,
+               result.money_holds ? "ok" : "NOT CONSERVED");
+    return result.money_holds ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int export(const struct options *options, const char *uri)
+{
+    const char *out = option_text(options, "out");
+    cx_auto(ledger) ledger = NULL;
+    struct ledger_totals totals;
+    if (!out)
+        return fail_usage("ledger", "export needs --out FILE");
+    enum cx_err err = ledger_open(uri, &(struct ledger_options){.mode = LEDGER_READ}, &ledger);
+    if (!err)
+        err = ledger_export(ledger, out, show_progress, (void *)(uintptr_t)options, &totals);
+    return err ? fail("ledger", err) : print_totals(options, "exported", &totals);
+}
+
+static int import(const struct options *options, const char *uri)
+{
+    const char *in = option_text(options, "in");
+    struct ledger_totals totals;
+    if (!in)
+        return fail_usage("ledger", "import needs --in FILE");
+    enum cx_err err = ledger_import(in, uri, show_progress, (void *)(uintptr_t)options, &totals);
+    return err ? fail("ledger", err) : print_totals(options, "imported", &totals);
+}
+
+static int backup(const struct options *options, const char *uri)
+{
+    const char *out = option_text(options, "out");
+    struct ledger_totals totals;
+    if (!out)
+        return fail_usage("ledger", "backup needs --out FILE");
+    enum cx_err err = ledger_backup(uri, out, show_progress, (void *)(uintptr_t)options, &totals);
+    return err ? fail("ledger", err) : print_totals(options, "backed up", &totals);
+}
+
+static int run(const struct options *options)
+{
+    char text[4200];
+    const char *uri = uri_of(options, text, sizeof text);
+    if (options->arguments != 1)
+        return fail_usage("ledger", "expected verify, replay, export, import or backup");
+    if (!uri)
+        return fail_usage("ledger", "--data DIR or --ledger URI is missing");
+    const char *verb = options->argument[0];
+    if (strcmp(verb, "verify") == 0 || strcmp(verb, "replay") == 0)
+        return replay(options, uri, verb[0] == 'v');
+    if (strcmp(verb, "export") == 0)
+        return export(options, uri);
+    if (strcmp(verb, "import") == 0)
+        return import(options, uri);
+    if (strcmp(verb, "backup") == 0)
+        return backup(options, uri);
+    return fail_usage("ledger", "there is no \"%s\"; expected verify, replay, export, import or backup", verb);
+}
+
+const struct subcommand cmd_ledger = {
+    .name = "ledger",
+    .arguments = "verify | replay | export | import | backup  --data DIR",
+    .summary = "check, replay, export, import or back up a ledger",
+    .text = "Everything that a network decided is in its ledger, and anybody who has it can decide it again.\n\n"
+            "  corten ledger verify --data DIR             checks every byte, signature, rule and sum\n"
+            "  corten ledger replay --data DIR             applies it again, without looking at the tables\n"
+            "  corten ledger backup --data DIR --out FILE  copies it, also while a router is running\n"
+            "  corten ledger export --data DIR --out FILE  writes the portable form\n"
+            "  corten ledger import --ledger sqlite:NEW --in FILE\n\n"
+            "verify and replay end with: seq N digest 0x… money ok. The digest is that of GET /api/v1/status.\n",
+    .options = infos,
+    .run = run,
+};

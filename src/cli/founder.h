@@ -1,0 +1,38 @@
+/* founder.h - what an admin does once so that a new network can work: its model in the catalog, money in an account.
+ * Each step looks first whether it is done, so that a second start changes nothing. */
+#ifndef CORTEN_CLI_FOUNDER_H
+#define CORTEN_CLI_FOUNDER_H
+
+#include "crypto/key.h"
+#include "router/replica.h"
+#include "runtime/runtime.h"
+
+struct founder {
+    struct replica *replica;
+    const struct key *admin;
+    uint64_t nonce;                               // the last used
+    uint32_t waiting;                             // commands under way
+    void (*on_done)(void *ctx, enum cx_err err);  // when none is, once; err: the first that failed, with cx_detail
+    void *ctx;
+    enum cx_err err;
+    char detail[512];
+};
+
+struct founder_model {
+    const char *name;
+    struct hash manifest_digest;
+    uint32_t context, template_tokens;
+    uint64_t price_in_max, price_out_max;
+};
+
+/* Begins nothing yet; `admin` is one whose signature suffices (admin_quorum 1). */
+void founder_init(struct founder *founder, struct replica *replica, const struct key *admin,
+                  void (*on_done)(void *ctx, enum cx_err err), void *ctx);
+void founder_model(struct founder *founder, const struct founder_model *model);
+/* `reference` makes it happen once. */
+void founder_deposit(struct founder *founder, const struct address *account, struct amount amount,
+                     const struct hash *reference);
+/* After the last step: on_done is called when all are durable, or soon if there were none. */
+void founder_end(struct founder *founder);
+
+#endif

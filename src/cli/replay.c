@@ -1,0 +1,94 @@
+#include "cli/replay.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "core/core.h"
+#include "ledger/ledger.h"
+#include "proto/entry.h"
+
+#define PROGRESS_ENTRIES 4096
+
+struct replaying {
+    const struct replay_options *options;
+    struct ledger *ledger;
+    void *memory;
+    struct core *core;
+    struct event_list events;
+    uint64_t refused;
+    enum cx_err err;
+};
+
+static enum cx_err begin(struct replaying *r, const struct ledger_entry *entry)
+{
+    struct command cmd;
+    if (entry_decode(entry->command, 0, &cmd) || cmd.type != COMMAND_GENESIS)
+        return cx_fail(CX_CORRUPT, "entry 1 is not a genesis");
+    if (cmd.genesis.rules_version > RULES_VERSION)
+        return cx_fail(CX_UNSUPPORTED, "rules version %u is newer than this program's %u", cmd.genesis.rules_version,
+                       RULES_VERSION);
+    size_t size = core_size(&cmd.genesis);
+    if (size == 0)
+        return cx_fail(CX_CORRUPT, "entry 1: the genesis is not well-formed");
+    if (posix_memalign(&r->memory, 64, size) != 0)
+        return cx_fail(CX_MEMORY, "the network's tables need %zu bytes", size);
+    r->core = core_open(r->memory, size, &cmd.genesis);
+    return r->core ? CX_OK : cx_fail(CX_MEMORY, "the network's tables do not fit into %zu bytes", size);
+}
+
+static void apply(struct replaying *r, const struct ledger_entry *entry)
+{
+    struct command cmd;
+    bool decodes = entry_decode(entry->command, ledger_network(r->ledger), &cmd) == CX_OK;
+    cmd.time_ms = entry->time_ms;
+    cmd.author = entry->author;
+    r->refused += core_apply(r->core, entry->command, decodes ? &cmd : NULL, &r->events) != VERDICT_ACCEPTED;
+    if (r->options->progress && entry->seq % PROGRESS_ENTRIES == 0)
+        r->options->progress(r->options->ctx, entry->seq, ledger_head(r->ledger).seq);
+}
+
+static bool each(void *ctx, const struct ledger_batch *batch)
+{
+    struct replaying *r = ctx;
+    struct ledger_cursor at = ledger_cursor(batch);
+    struct ledger_entry entry;
+    while (!r->err && ledger_next(&at, &entry)) {
+        if (!r->core)
+            r->err = begin(r, &entry);
+        if (!r->err)
+            apply(r, &entry);
+    }
+    if (!r->err)
+        core_batch_end(r->core);
+    return !r->err;
+}
+
+enum cx_err replay_ledger(const struct replay_options *options, struct replay_result *ret_result)
+{
+    cx_auto(ledger) ledger = NULL;
+    enum cx_err err = ledger_open(options->uri, &(struct ledger_options){.mode = LEDGER_READ}, &ledger);
+    if (err)
+        return err;
+    struct replaying r = {.options = options, .ledger = ledger, .events = {.cap = EVENTS_PER_COMMAND_MAX}};
+    r.events.event = calloc(r.events.cap, sizeof *r.events.event);
+    cx_assert(r.events.event);
+    err = ledger_read(ledger, 1, each, &r);
+    if (!err)
+        err = r.err;
+    if (!err && !r.core)
+        err = cx_fail(CX_NOT_FOUND, "the ledger is empty");
+    if (!err && options->check)
+        core_check(r.core);
+    if (!err) {
+        ret_result->seq = core_seq(r.core);
+        ret_result->refused = r.refused;
+        ret_result->money_holds = payment_holds(&r.core->payment);
+        core_digest(r.core, &ret_result->digest);
+        core_root(r.core, &ret_result->root);
+    }
+    if (options->progress)
+        options->progress(options->ctx, 1, 1);
+    free(r.memory);
+    free(r.events.event);
+    return err;
+}

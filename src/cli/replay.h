@@ -1,0 +1,23 @@
+/* replay.h - a whole ledger through a fresh core. */
+#ifndef CORTEN_CLI_REPLAY_H
+#define CORTEN_CLI_REPLAY_H
+
+#include "base/err.h"
+#include "base/types.h"
+
+struct replay_options {
+    const char *uri;
+    bool check;  // core_check at the end
+    void (*progress)(void *ctx, uint64_t done, uint64_t total);
+    void *ctx;
+};
+struct replay_result {
+    uint64_t seq, refused;
+    struct hash digest, root;
+    bool money_holds;
+};
+
+/* NOT_FOUND: no ledger, or an empty one. CORRUPT: what is damaged, by row. */
+enum cx_err replay_ledger(const struct replay_options *options, struct replay_result *ret_result);
+
+#endif
