@@ -150,7 +150,8 @@ static void make_node(struct node_pool *pool, uint32_t slot, const struct cmd_no
     n->slots = cmd->slots;
     n->engine = cmd->engine;
     n->build_size = (uint8_t)u32_min(cmd->build.size, sizeof n->build);
-    memcpy(n->build, cmd->build.data, n->build_size);
+    if (n->build_size > 0)
+        memcpy(n->build, cmd->build.data, n->build_size);
     id_map_add(&pool->by_address, slot);
     pool->operator_[n->operator].nodes++;
     node_pool_operator_add(pool, slot);
