@@ -127,6 +127,11 @@ $(BUILD)/probe: $(BUILD)/tests/probe/probe.o $(BUILD)/libcorten.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# Our WebSocket ends, for tests/e2e/ws.test.mjs.
+$(BUILD)/ws_echo: $(BUILD)/tests/probe/ws_echo.o $(BUILD)/libcorten.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 .PHONY: unit
 unit: $(BUILD)/unit
 	$(RUN) $(BUILD)/unit $(UNIT_FLAGS) $(ONLY)
