@@ -11,17 +11,17 @@
  * ends all live assignments in the same entry. (payer, client reference) names one task; the stub that remembers it
  * outlives the task by keep_ms. A reveal that does not match takes its assignment from PRECOMMITTED to REJECTED.
  *
- * A task that is cancelled keeps its state, with TASK_CANCELLING, while its assignments may still commit what they have.
- * One whose router is silent is not assigned: it is parked, and not in a lane, until the router returns or another
- * adopts it.
+ * A task that is cancelled keeps its state, with TASK_CANCELLING, while its assignments may still commit what they
+ * have. One whose router is silent is not assigned: it is parked, and not in a lane, until the router returns or
+ * another adopts it.
  *
  * Shape:  task[tasks_cap], assignment[assignments_cap], reference[references_cap], lanes[sessions_cap].
  *         A task's assignments of all its attempts are one list, newest first, until the task ends: it tells who failed
  *         how often and why. A node's live assignments are one list, newest first. A lease names its row:
  *         lease = counter << 24 | row << 1 | 1.
- * Cost:   O(log tasks) a command, plus the session's members where a task is assigned. `due` is re-keyed lazily: the key
- *         of a task is never later than its next deadline, and that of the first one is exact.
- * Source: docs/protocol.md, "Tasks".
+ * Cost:   O(log tasks) a command, plus the session's members where a task is assigned. `due` is re-keyed lazily: the
+ * key of a task is never later than its next deadline, and that of the first one is exact. Source: docs/protocol.md,
+ * "Tasks".
  */
 #ifndef CORTEN_CORE_SESSION_QUEUE_H
 #define CORTEN_CORE_SESSION_QUEUE_H
@@ -32,78 +32,83 @@
 
 struct task {
     struct hash request_digest;
-    uint64_t queued_ms;          // when it was submitted
-    uint64_t seed;               // the client's; else of no meaning
-    uint32_t phase_after_ms;     // queued_ms + this: when its present state, or its cancelling, began
-    uint32_t total_ms;           // queued_ms + this: the deadline of the whole task
-    uint32_t session, payer, key, reference;   // slots; key and reference may be SLOT_NONE
+    uint64_t queued_ms;                       // when it was submitted
+    uint64_t seed;                            // the client's; else of no meaning
+    uint32_t phase_after_ms;                  // queued_ms + this: when its present state, or its cancelling, began
+    uint32_t total_ms;                        // queued_ms + this: the deadline of the whole task
+    uint32_t session, payer, key, reference;  // slots; key and reference may be SLOT_NONE
     uint32_t prompt_size, tokens_max, precommit_ms;
-    uint32_t relayed;            // tokens the client had when it cancelled
-    uint32_t assignment;         // head of its list
-    uint32_t prev, next;         // in its lane; or among those of its session that are in none
-    uint8_t router;              // slot
-    uint8_t state;               // enum task_state
+    uint32_t relayed;     // tokens the client had when it cancelled
+    uint32_t assignment;  // head of its list
+    uint32_t prev, next;  // in its lane; or among those of its session that are in none
+    uint8_t router;       // slot
+    uint8_t state;        // enum task_state
     uint8_t priority;
-    uint8_t attempt;             // the present or last one, from 1
-    uint8_t forgiven;            // attempts that do not count: their router was lost
-    uint8_t replaced;            // replacements in this attempt
-    uint8_t flags;               // enum task_flag
+    uint8_t attempt;   // the present or last one, from 1
+    uint8_t forgiven;  // attempts that do not count: their router was lost
+    uint8_t replaced;  // replacements in this attempt
+    uint8_t flags;     // enum task_flag
 };
 enum task_flag {
-    TASK_STREAM = 1,             // the client reads along
+    TASK_STREAM = 1,  // the client reads along
     TASK_GREEDY = 2,
     TASK_SEED_OF_CLIENT = 4,
-    TASK_STREAMED = 8,           // the client has seen tokens
+    TASK_STREAMED = 8,  // the client has seen tokens
     TASK_CANCELLING = 16,
     TASK_PARKED = 32
 };
 
 struct assignment {
-    uint64_t lease;              // 0: the row is free
+    uint64_t lease;  // 0: the row is free
     union {
-        struct {                 // until it is revealed
+        struct {  // until it is revealed
             struct hash precommit;
             uint64_t seed;
         };
-        struct {                 // from then on
+        struct {  // from then on
             struct hash text_digest;
-            uint32_t tokens_in, tokens_out;   // as they are charged
+            uint32_t tokens_in, tokens_out;  // as they are charged
         };
-        uint64_t failed_node;    // once it failed: the node's id, to be blamed when the task ends
+        uint64_t failed_node;  // once it failed: the node's id, for the blame when the task ends
     };
     uint64_t offered_ms;
     uint64_t price_in, price_out;
     uint32_t task, node;
-    uint32_t next;               // of the same task; of the free list
-    uint32_t next_of_node;       // of the same node, while live
-    uint8_t state;               // enum assignment_state
+    uint32_t next;          // of the same task; of the free list
+    uint32_t next_of_node;  // of the same node, while live
+    uint8_t state;          // enum assignment_state
     uint8_t attempt;
-    uint8_t cause;               // enum fail_cause, once ended
-    uint8_t finish;              // enum finish, once revealed
+    uint8_t cause;   // enum fail_cause, once ended
+    uint8_t finish;  // enum finish, once revealed
     bool primary;
-    bool detached;               // its node has left the session
 };
 static_assert(sizeof(struct task) <= 112, "a million of them are meant to fit a small machine");
 static_assert(sizeof(struct assignment) <= 96, "likewise");
 
+/* A lease is a counter and a row: it only grows, and is odd, for leases of rounds are even. */
+#define LEASE_ROW_BITS         24
+#define ASSIGNMENT_CAP_MAX     (1u << (LEASE_ROW_BITS - 1))
+#define LEASE_OF(counter, row) ((uint64_t)(counter) << LEASE_ROW_BITS | (uint64_t)(row) << 1 | 1)
+#define LEASE_ROW(lease)       ((uint32_t)(lease) % (1u << LEASE_ROW_BITS) >> 1)
+
 /* Who asked for what, beyond the task's end. */
 struct reference {
-    struct hash hash;            // keccak256(payer, client reference)
-    uint64_t task;               // its id
-    uint8_t state;               // enum task_state: QUEUED while it lives, then the one it ended in
+    struct hash hash;  // keccak256(payer, client reference)
+    uint64_t task;     // its id
+    uint8_t state;     // enum task_state: QUEUED while it lives, then the one it ended in
 };
 struct lane {
     uint32_t head, tail;
 };
 struct session_lanes {
-    struct lane lane[PRIORITIES];   // QUEUED
-    struct lane others;          // live tasks that are in no lane
-    uint32_t queued, live;       // tasks in lanes; all that have not ended
+    struct lane lane[PRIORITIES];  // QUEUED
+    struct lane others;            // live tasks that are in no lane
+    uint32_t queued, live;         // tasks in lanes; all that have not ended
     /* The last look for members was in vain, for tasks of this router that need this context or more; SLOT_NONE: it was
      * not, or something has changed since. */
     uint32_t starved_router, starved_context;
-    uint32_t short_next;         // in the list of those that wait for a free assignment row
-    bool is_short;
+    uint32_t short_next;  // in the list of those that wait for free assignment rows
+    uint8_t short_of;     // how many it waits for; 0: it is not in the list
 };
 
 struct session_queue {
@@ -118,23 +123,25 @@ struct session_queue {
     struct validation *validation;
     struct task *task;
     struct slots tasks;
-    struct heap due;             // by task: not later than its next deadline
+    struct heap due;  // by task: not later than its next deadline
     struct assignment *assignment;
-    uint32_t *of_node;           // [nodes_cap]: head of the node's live assignments
-    uint32_t assignment_cap;
-    uint32_t assignment_used;    // rows ever taken
-    uint32_t assignment_free;    // head of the list
-    uint32_t assignment_rows;    // not free
+    uint32_t *of_node;  // [nodes_cap]: head of the node's live assignments
+    uint32_t assignment_cap, node_cap, session_cap;
+    uint32_t assignment_used;  // rows ever taken
+    uint32_t assignment_free;  // head of the list
+    uint32_t assignment_rows;  // not free
     uint32_t assignment_live;
     uint64_t lease_counter;
     struct reference *reference;
     struct slots references;
     struct id_map by_reference;
-    struct heap forget;          // by reference: when its stub goes
-    struct session_lanes *lanes; // by session slot
-    struct { uint32_t head, tail; } short_of_rows;   // sessions
+    struct heap forget;           // by reference: when its stub goes
+    struct session_lanes *lanes;  // by session slot
+    struct {
+        uint32_t head, tail;
+    } short_of_rows;                   // sessions
     uint32_t parked[ROUTERS_MAX];      // tasks, by router
-    uint32_t unpark_at;          // the next row to look at for tasks of a router that returned
+    uint32_t unpark_at;                // the next row to look at for tasks of a router that returned
     uint64_t ended[TASK_STATE_COUNT];  // how many tasks ended so
 };
 
@@ -145,8 +152,8 @@ bool session_queue_init(struct session_queue *queue, struct arena *arena, struct
 void session_queue_rows(struct session_queue *queue, struct rows *rows);
 void session_queue_check(const struct session_queue *queue);
 uint64_t session_queue_due_ms(const struct session_queue *queue);
-/* One of: a lost node's assignment, a marked session's next task, some tasks of a router that returned, a task's deadline, a
- * reference to forget. */
+/* One of: a lost node's assignment, a marked session's next task, some tasks of a router that returned, a task's
+ * deadline, a reference to forget. */
 void session_queue_sweep(struct session_queue *queue);
 
 /* Commands; `submit` on acceptance and on TASK_KNOWN gives the task's id. */
@@ -162,12 +169,13 @@ enum verdict session_queue_adopt(struct session_queue *queue, const struct cmd_t
 enum verdict session_queue_fault(struct session_queue *queue, const struct cmd_task_fault *cmd);
 
 /* All that submit checks, changing nothing: for a router that drops what its replica would refuse. */
-enum verdict session_queue_check_submit(const struct session_queue *queue, const struct command *cmd, uint64_t *ret_task);
+enum verdict session_queue_check_submit(const struct session_queue *queue, const struct command *cmd,
+                                        uint64_t *ret_task);
 /* The live assignment with that lease, or SLOT_NONE. */
 uint32_t assignment_find(const struct session_queue *queue, uint64_t lease);
 /* Who holds a live lease and how it proves what it says, for the authority LEASE; false: the lease is not live. */
 struct lease_holder {
-    uint32_t node, router;       // slots: whose lease; whose task
+    uint32_t node, router;  // slots: whose lease; whose task
     enum session_evidence evidence;
 };
 bool session_queue_holder(const struct session_queue *queue, uint64_t lease, struct lease_holder *ret_holder);
