@@ -16,7 +16,8 @@
 
 #include "proto/link.h"
 
-#define LEASE_BOOK_CAP_MAX 512  // leases at once
+#define LEASE_BOOK_CAP_MAX   LINK_LEASES_MAX
+#define LEASE_BOOK_LINKS_MAX NODE_LINKS_MAX
 
 /* Ways to break the protocol, for tests. */
 struct miner_faults {
@@ -64,6 +65,8 @@ enum cx_err lease_book_open(const struct lease_book_options *options, struct lea
 /* Forgets everything; calls nobody. */
 void lease_book_close(struct lease_book *book);
 CX_CLOSER(lease_book)
+/* Another manifest from the next offer on: a declared engine's is the catalog's of that name. */
+void lease_book_set_manifest(struct lease_book *book, const struct hash *manifest);
 
 /* ---- from a router ---- */
 
@@ -92,7 +95,7 @@ void lease_book_failed(struct lease_book *book, uint64_t lease, const char *deta
 /* From now on offers are declined with DRAINING. */
 void lease_book_drain(struct lease_book *book);
 void lease_book_release(struct lease_book *book, uint64_t lease);
-/* Leases for which something is still owed; those in which the engine works. */
+/* Leases that have not ended, as far as is known here; those of them in which the engine works. */
 uint32_t lease_book_owed(const struct lease_book *book);
 uint32_t lease_book_busy(const struct lease_book *book);
 
