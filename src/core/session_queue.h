@@ -19,9 +19,10 @@
  *         A task's assignments of all its attempts are one list, newest first, until the task ends: it tells who failed
  *         how often and why. A node's live assignments are one list, newest first. A lease names its row:
  *         lease = counter << 24 | row << 1 | 1.
- * Cost:   O(log tasks) a command, plus the session's members where a task is assigned. `due` is re-keyed lazily: the
- * key of a task is never later than its next deadline, and that of the first one is exact. Source: docs/protocol.md,
- * "Tasks".
+ * Cost:   O(log tasks) a command, plus the session's members where a task is assigned. `due` is re-keyed lazily: a key
+ *         is never later than its task's next deadline, and the first key is exact as a rule.
+ *
+ * Source: docs/protocol.md, "Tasks".
  */
 #ifndef CORTEN_CORE_SESSION_QUEUE_H
 #define CORTEN_CORE_SESSION_QUEUE_H
