@@ -29,6 +29,11 @@ struct slots {
 bool slots_init(struct slots *slots, struct arena *arena, uint32_t cap);
 /* Takes a free slot, or SLOT_NONE when the table is full. */
 uint32_t slots_take(struct slots *slots);
+/* Whether slots_take would give one. */
+static inline bool slots_has_room(const struct slots *slots)
+{
+    return slots->used < slots->cap || slots->free_head != SLOT_NONE;
+}
 /* Ends the id of a live slot. */
 void slots_give(struct slots *slots, uint32_t slot);
 uint64_t slots_id(const struct slots *slots, uint32_t slot);

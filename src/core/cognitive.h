@@ -6,9 +6,11 @@
  * outlives its leader. Leadership rotates by oracle_window_ms over the oracles that live. Five layers, each held,
  * broken or not measured: alive, bound, right, fast, agreed. Without a live oracle nothing enters the pool.
  *
- * Shape:  oracle[ORACLES_MAX]; round[rounds_cap] by slot, each with up to ROUND_NODES_MAX places. A place's lease is
- *         its round's slot and generation with its index, and never used again.
- * Source: docs/protocol.md, "Rounds".
+ * Shape:  oracle[ORACLES_MAX], never given back; round[rounds_cap] by slot, each with up to ROUND_NODES_MAX places.
+ *         lease = round's generation << 32 | round's slot << 5 | place << 1: found by index and compare, even, and
+ * never used again, as ids are not. Files:  cognitive.c (oracles, beacon, leader), cognitive_round.c (commands of
+ * rounds), cognitive_end.c (deadlines and results), cognitive_rows.c (canonical bytes, check). Source:
+ * docs/protocol.md, "Rounds".
  */
 #ifndef CORTEN_CORE_COGNITIVE_H
 #define CORTEN_CORE_COGNITIVE_H
@@ -18,28 +20,29 @@
 
 struct oracle {
     struct address address, operator;
-    struct hash chain;           // the value whose preimage comes next
-    uint64_t heard_ms;           // last heartbeat; 0: never
+    struct hash chain;  // the value whose preimage comes next
+    uint64_t heard_ms;  // last heartbeat; 0: never
     uint32_t duties;
     enum oracle_state state;
 };
 struct round_place {
-    uint32_t node;               // SLOT_NONE: it left
-    uint64_t lease;
-    struct hash precommit;       // zero: none yet
+    uint32_t node;          // SLOT_NONE: it left before the start
+    uint64_t lease;         // 0 before the start
+    struct hash precommit;  // zero: none yet
     struct hash payload_digest;
     uint64_t seed;
-    uint32_t ttft_ms, duration_ms, tokens_out, context;
-    uint32_t judged_by;          // bits by oracle slot
+    uint32_t ttft_ms, duration_ms, tokens_out;  // as its router measured, and the record says
+    uint32_t context;                           // the least that an oracle found proved; 0: none measured it
+    uint32_t judged_by;                         // bits by oracle slot
     uint8_t right_held, right_broken, fast_held, fast_broken, judged;  // how many oracles said so
-    uint8_t alive, bound;        // enum layer_result
+    uint8_t alive, bound;                                              // enum layer_result; NOT_MEASURED while open
     bool acked, precommitted, committed;
 };
 struct round {
     enum round_state state;
     uint32_t model;
     uint32_t places;
-    uint32_t leader;             // the oracle that took it up; SLOT_NONE
+    uint32_t leader;  // the oracle that took it up or prepared it last; SLOT_NONE
     struct hash challenge_hash, challenge_digest, request_digest;
     uint32_t prompt_size, tokens_max;
     uint64_t deadline_ms, started_ms;
@@ -54,13 +57,13 @@ struct cognitive {
     struct reputation *reputation;
     struct oracle oracle[ORACLES_MAX];
     uint32_t oracle_count, quorum;
-    uint32_t leader;             // as last told in an event; SLOT_NONE
-    uint32_t last_revealer;      // who made the present beacon; SLOT_NONE
+    uint32_t leader;         // as last told in an event; SLOT_NONE
+    uint32_t last_revealer;  // who made the present beacon; SLOT_NONE
     struct hash beacon;
-    uint64_t beacons;            // heartbeats ever
+    uint64_t beacons;  // heartbeats ever
     struct round *round;
     struct slots slots;
-    struct heap due;             // by round
+    struct heap due;  // by round
 };
 
 bool cognitive_init(struct cognitive *cognitive, struct arena *arena, struct step *step, struct account_book *account,
@@ -78,7 +81,7 @@ enum verdict cognitive_oracle_remove(struct cognitive *cognitive, const struct c
 enum verdict cognitive_heartbeat(struct cognitive *cognitive, const struct cmd_oracle_heartbeat *cmd, uint32_t oracle);
 enum verdict cognitive_chain(struct cognitive *cognitive, const struct cmd_oracle_chain *cmd, uint32_t oracle);
 uint32_t oracle_find(const struct cognitive *cognitive, const struct address *address);  // not REMOVED; or SLOT_NONE
-uint32_t oracle_leader(const struct cognitive *cognitive);      // of this window among the live; or SLOT_NONE
+uint32_t oracle_leader(const struct cognitive *cognitive);  // of this window among the live; or SLOT_NONE
 uint32_t oracle_live_count(const struct cognitive *cognitive);
 /* The accounts that share the oracles' fee: operators of the live. */
 uint32_t oracle_accounts(const struct cognitive *cognitive, uint32_t ret_account[ORACLES_MAX]);

@@ -656,3 +656,13 @@ bool node_pool_has_slot(const struct node_pool *pool, uint32_t node)
     const struct node *n = node_of(pool, node);
     return n->busy < n->slots && n->absent_ms == TIME_NEVER && !n->leaving && n->state != NODE_BANNED;
 }
+
+uint32_t node_pool_cap(const struct node_pool *pool) { return pool->slots.cap; }
+
+uint32_t node_pool_count_in_rounds(const struct node_pool *pool)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < pool->slots.used; i++)
+        count += slots_is_live(&pool->slots, i) && pool->node[i].in_round;
+    return count;
+}

@@ -201,6 +201,10 @@ void node_pool_release(struct node_pool *pool, uint32_t node, enum node_reason r
 void node_pool_busy(struct node_pool *pool, uint32_t node);
 void node_pool_idle(struct node_pool *pool, uint32_t node);
 
+/* For checks: how many nodes a round will end for. O(nodes). */
+uint32_t node_pool_count_in_rounds(const struct node_pool *pool);
+uint32_t node_pool_cap(const struct node_pool *pool);  // slots of nodes lie below
+
 /* A model for which nodes became pickable since this was last asked, or SLOT_NONE: sessions wait for them. */
 uint32_t node_pool_take_came(struct node_pool *pool);
 /* The next reserved node that came back or is draining, taken off the list; or SLOT_NONE. */
@@ -210,6 +214,8 @@ uint32_t node_pool_take_news(struct node_pool *pool);
  * no more than half at once. Gives how many. */
 uint32_t node_pool_take_for_round(struct node_pool *pool, uint32_t model, uint32_t want, uint32_t *ret_nodes);
 bool node_pool_wants_round(const struct node_pool *pool, uint32_t model);
+/* The first model for which nodes want a round, or SLOT_NONE. */
+uint32_t node_pool_round_wanted(const struct node_pool *pool);
 /* The end of a node's round: passed for test_at in model[] with this class and proved context (0: as it was); failed;
  * or aborted and back to where it was. A node that left TESTING meanwhile is only let go. */
 void node_pool_passed(struct node_pool *pool, uint32_t node, enum node_class class, uint32_t context);

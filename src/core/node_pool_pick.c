@@ -176,6 +176,11 @@ void node_pool_lost_done(struct node_pool *pool, uint32_t node)
 
 /* ---- rounds ---- */
 
+uint32_t node_pool_round_wanted(const struct node_pool *pool)
+{
+    return pool->round_wanted ? (uint32_t)__builtin_ctzll(pool->round_wanted) : SLOT_NONE;
+}
+
 uint32_t node_pool_take_for_round(struct node_pool *pool, uint32_t model, uint32_t want, uint32_t *ret_nodes)
 {
     cx_assert(model < pool->model_cap);

@@ -111,7 +111,7 @@ static enum verdict check_can_join(const struct node_pool *pool, const struct cm
     const struct params *params = &pool->step->params;
     if (cmd->stake.credits < params->stake_min)
         return VERDICT_STAKE_SHORT;
-    if (pool->slots.used == pool->slots.cap && pool->slots.free_head == SLOT_NONE)
+    if (!slots_has_room(&pool->slots))
         return VERDICT_NODES_FULL;
     if (operator_find(pool, &cmd->operator) == SLOT_NONE && pool->operator_count == pool->operator_cap)
         return VERDICT_OPERATORS_FULL;
