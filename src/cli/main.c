@@ -1,11 +1,14 @@
 /* corten: a router, miners, oracles and the tools around them, in one program. */
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "cli/children.h"
 #include "cli/command_line.h"
 
 static const struct subcommand *const subcommands[] = {
@@ -115,6 +118,8 @@ static int run(const struct subcommand *sub, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    if (getenv(CHILD_VARIABLE))
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (argc < 2)
         return print_overview(stderr);
     const char *name = argv[1];
