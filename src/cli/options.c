@@ -1,6 +1,7 @@
 #include "cli/options.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,24 +31,30 @@ enum { RANK_DEFAULT, RANK_FILE, RANK_ENVIRONMENT, RANK_FLAG };
 
 /* ---- near words ---- */
 
-/* Levenshtein's distance, of words up to WORD_SIZE_MAX. */
+/* How many characters must be put in, left out, exchanged or swapped with their neighbour to make one word of the
+ * other; of words up to WORD_SIZE_MAX. */
 static size_t distance(const char *a, const char *b)
 {
-    size_t row[WORD_SIZE_MAX + 1], b_size = strnlen(b, WORD_SIZE_MAX);
+    size_t rows[3][WORD_SIZE_MAX + 1], b_size = strnlen(b, WORD_SIZE_MAX);
+    size_t *above = rows[0], *row = rows[1], *next = rows[2];
     for (size_t j = 0; j <= b_size; j++)
         row[j] = j;
-    for (size_t i = 1; a[i - 1] && i <= WORD_SIZE_MAX; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
+    for (size_t i = 1; i <= WORD_SIZE_MAX && a[i - 1]; i++) {
+        next[0] = i;
         for (size_t j = 1; j <= b_size; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            size_t best = row[j - 1] + (a[i - 1] != b[j - 1]);
             if (row[j] + 1 < best)
                 best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = best;
+            if (next[j - 1] + 1 < best)
+                best = next[j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && above[j - 2] + 1 < best)
+                best = above[j - 2] + 1;
+            next[j] = best;
         }
+        size_t *oldest = above;
+        above = row;
+        row = next;
+        next = oldest;
     }
     return row[b_size];
 }
@@ -102,8 +109,9 @@ static enum cx_err check(const struct option_info *info, const char *from, const
     if (info->type == OPTION_TEXT)
         return CX_OK;
     char *end;
+    errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
-    if (!isdigit((unsigned char)text[0]) || *end)
+    if (!isdigit((unsigned char)text[0]) || *end || errno == ERANGE)
         return cx_fail(CX_INVALID, "%s: %s is a number, not \"%s\"", from, info->name, text);
     if (info->max > 0 && (value < info->min || value > info->max))
         return cx_fail(CX_INVALID, "%s: %s is %llu..%llu, not %s", from, info->name, (unsigned long long)info->min,
@@ -164,8 +172,11 @@ static enum cx_err read_flags(struct options *options, int argc, char **argv)
         struct option *option = word[1] == '-' ? find_sized(options, name, size)
                                 : size == 1    ? find_letter(options, name[0])
                                                : NULL;
-        if (!option)
-            return unknown(options, word, keep(options, name));
+        if (!option) {
+            char unknown_name[WORD_SIZE_MAX + 1];
+            snprintf(unknown_name, sizeof unknown_name, "%.*s", (int)size, name);
+            return unknown(options, word, unknown_name);
+        }
         const char *text = equals ? equals + 1 : option->info->type == OPTION_FLAG ? "true" : NULL;
         if (!text && i + 1 < argc)
             text = argv[++i];
