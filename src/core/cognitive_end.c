@@ -182,7 +182,7 @@ static bool is_outstanding(const struct cognitive *cognitive, const struct round
     case ROUND_ABORTED:
     case ROUND_STATE_COUNT: break;
     }
-    cx_assert(!"a phase in which nodes have nothing to do");
+    cx_assert(false);  // nodes have nothing to do in any other phase
     return false;
 }
 
@@ -244,7 +244,7 @@ void round_is_due(struct cognitive *cognitive, uint32_t round)
     case ROUND_COMMITTED: end(cognitive, round); return;
     case ROUND_ENDED:
     case ROUND_ABORTED:
-    case ROUND_STATE_COUNT: cx_assert(!"over"); return;
+    case ROUND_STATE_COUNT: cx_assert(false); return;
     }
     round_advance(cognitive, round);
 }
