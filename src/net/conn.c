@@ -14,15 +14,12 @@
 #include "base/buf.h"
 #include "net/conn_inside.h"
 
-#define KEEP_SIZE_MAX 512      // of an empty queue's memory
-#define READS_A_TURN_MAX 8     // of TLS, which hides what it has read from the poll
+#define KEEP_SIZE_MAX    512  // of an empty queue's memory
+#define READS_A_TURN_MAX 8    // of TLS, which hides what it has read from the poll
 
 /* ---- life ---- */
 
-void net_conn_pin(struct net_conn *c)
-{
-    c->pins++;
-}
+void net_conn_pin(struct net_conn *c) { c->pins++; }
 
 void net_conn_unpin(struct net_conn *c)
 {
@@ -141,15 +138,9 @@ static void mark_dirty(struct net_conn *c)
 
 /* ---- sending ---- */
 
-size_t net_conn_queued(const struct net_conn *conn)
-{
-    return conn->out.size - conn->out_at;
-}
+size_t net_conn_queued(const struct net_conn *conn) { return conn->out.size - conn->out_at; }
 
-bool net_conn_is_full(const struct net_conn *conn)
-{
-    return conn->full;
-}
+bool net_conn_is_full(const struct net_conn *conn) { return conn->full; }
 
 static void on_timeout(void *ctx);
 
@@ -243,10 +234,7 @@ static void flush(struct net_conn *c)
         tell_drained(c);
 }
 
-static bool can_send(const struct net_conn *c)
-{
-    return c->state == CONN_OPEN || c->state == CONN_FINISHING;
-}
+static bool can_send(const struct net_conn *c) { return c->state == CONN_OPEN || c->state == CONN_FINISHING; }
 
 void net_conn_added(struct net_conn *conn)
 {
@@ -264,10 +252,7 @@ void net_conn_added(struct net_conn *conn)
         mark_dirty(c);
 }
 
-struct buf *net_conn_out(struct net_conn *conn)
-{
-    return &conn->out;
-}
+struct buf *net_conn_out(struct net_conn *conn) { return &conn->out; }
 
 void net_conn_send(struct net_conn *conn, const void *data, size_t size)
 {
@@ -454,10 +439,7 @@ enum cx_err net_conn_poll_fd(struct net_conn *c, int fd)
 }
 
 /* Gives up the address on trial, not the connection. */
-void net_conn_unpoll(struct net_conn *c)
-{
-    close_socket(c);
-}
+void net_conn_unpoll(struct net_conn *c) { close_socket(c); }
 
 struct net_conn *net_conn_new(struct net_loop *loop, const struct net_conn_events *events, void *ctx)
 {
@@ -517,10 +499,7 @@ void net_conn_hand_over(struct net_conn *conn, const struct net_conn_events *eve
     net_conn_rearm(conn);
 }
 
-struct net_loop *net_conn_loop(const struct net_conn *conn)
-{
-    return conn->loop;
-}
+struct net_loop *net_conn_loop(const struct net_conn *conn) { return conn->loop; }
 
 void net_conn_peer(const struct net_conn *conn, char *ret_text, size_t cap)
 {

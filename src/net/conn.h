@@ -15,35 +15,35 @@
 
 #include "net/loop.h"
 
-#define NET_QUEUE_HIGH (256 * 1024)
-#define NET_QUEUE_LOW (64 * 1024)
-#define NET_QUEUE_MAX (16 * 1024 * 1024)
-#define NET_WRITE_STALL_MS 30000   // bytes wait and the peer takes none
-#define NET_LINGER_MS 2000         // after the last byte, for the peer to read it
+#define NET_QUEUE_HIGH     (256 * 1024)
+#define NET_QUEUE_LOW      (64 * 1024)
+#define NET_QUEUE_MAX      (16 * 1024 * 1024)
+#define NET_WRITE_STALL_MS 30000  // bytes wait and the peer takes none
+#define NET_LINGER_MS      2000   // after the last byte, for the peer to read it
 
 struct net_conn;
 
 struct net_conn_events {
-    void (*on_open)(void *ctx);                             // connected, TLS included; clients only
-    void (*on_data)(void *ctx, char *data, size_t size);    // lent for the call; may be written to
+    void (*on_open)(void *ctx);                           // connected, TLS included; clients only
+    void (*on_data)(void *ctx, char *data, size_t size);  // lent for the call; may be written to
     /* The peer ended (CX_CLOSED), broke off or was too slow (cx_detail says it). */
     void (*on_end)(void *ctx, enum cx_err err);
-    void (*on_drain)(void *ctx);                            // fell under `low` after being over `high`; may be NULL
+    void (*on_drain)(void *ctx);  // fell under `low` after being over `high`; may be NULL
     /* The peer ended while reading was paused; unread bytes may be left. May be NULL. */
     void (*on_hangup)(void *ctx);
 };
 
-struct net_conn_limits {     // zeros mean the defaults above
+struct net_conn_limits {  // zeros mean the defaults above
     size_t high, low, queue_max;
     uint32_t write_stall_ms;
 };
 
 struct net_target {
-    const char *host;          // name or address
+    const char *host;  // name or address
     uint16_t port;
     bool tls;
-    const char *ca_file;       // PEM; NULL: the system's
-    uint32_t timeout_ms;       // for names, connecting and TLS together; 0: 10 s
+    const char *ca_file;  // PEM; NULL: the system's
+    uint32_t timeout_ms;  // for names, connecting and TLS together; 0: 10 s
 };
 
 /* Starts connecting; what can fail later comes in on_end. */
@@ -52,7 +52,7 @@ enum cx_err net_conn_connect(struct net_loop *loop, const struct net_target *tar
 /* Takes over a connected, non-blocking socket. On failure the socket is closed. */
 enum cx_err net_conn_adopt(struct net_loop *loop, int fd, const struct net_conn_events *events, void *ctx,
                            struct net_conn **ret_conn);
-void net_conn_close(struct net_conn *conn);   // takes NULL
+void net_conn_close(struct net_conn *conn);  // takes NULL
 /* Sends what waits, ends our side, waits a little for the peer's end. The owner is done with it. */
 void net_conn_finish(struct net_conn *conn);
 

@@ -11,9 +11,9 @@ enum conn_state {
     CONN_CONNECTING,  // to one of its addresses
     CONN_TLS,         // shaking hands
     CONN_OPEN,
-    CONN_FINISHING,   // from here on without an owner: sends what waits,
-    CONN_LINGERING,   // waits for the peer's end
-    CONN_GONE,        // waits for its last pin
+    CONN_FINISHING,  // from here on without an owner: sends what waits,
+    CONN_LINGERING,  // waits for the peer's end
+    CONN_GONE,       // waits for its last pin
 };
 
 struct connecting;
@@ -28,20 +28,20 @@ struct net_conn {
     struct net_link dirty;          // of the loop's ring, while something waits for the end of the turn
     struct net_link all;
     struct net_timer timer;
-    struct buf out;                 // from out_at on: not sent yet
+    struct buf out;  // from out_at on: not sent yet
     size_t out_at;
     uint32_t high, low, queue_max, write_stall_ms;
     int fd;
-    int armed;                      // what poll waits for
-    uint32_t pins;                  // poll handles, look-ups and calls under way that still use the struct
+    int armed;      // what poll waits for
+    uint32_t pins;  // poll handles, look-ups and calls under way that still use the struct
     enum conn_state state;
     bool paused;
-    bool full;                      // over high and not yet under low
-    bool over;                      // over queue_max: the end is near
-    bool blocked;                   // the socket takes no more for now
-    bool read_ended;                // the peer sent its end
-    bool read_again;                // TLS may hold bytes that the poll does not know of
-    bool hung_up;                   // on_hangup was called
+    bool full;        // over high and not yet under low
+    bool over;        // over queue_max: the end is near
+    bool blocked;     // the socket takes no more for now
+    bool read_ended;  // the peer sent its end
+    bool read_again;  // TLS may hold bytes that the poll does not know of
+    bool hung_up;     // on_hangup was called
     bool tls_wants_write;
 };
 

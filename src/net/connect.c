@@ -16,13 +16,13 @@
 
 struct connecting {
     char *host;
-    char *ca_file;              // or NULL
+    char *ca_file;  // or NULL
     uint16_t port;
     bool tls;
     uv_getaddrinfo_t look_up;
     bool looking_up;
     struct addrinfo *addresses, *next;
-    int error;                  // of the last address tried
+    int error;  // of the last address tried
 };
 
 static void free_parts(struct connecting *k)
@@ -62,10 +62,10 @@ static enum cx_err tls_context(const char *ca_file, SSL_CTX **ret_context)
         return cx_fail(CX_MEMORY, "TLS: %s", tls_error());
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
-    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                                  SSL_MODE_RELEASE_BUFFERS);
-    int loaded = ca_file ? SSL_CTX_load_verify_locations(context, ca_file, NULL)
-                         : SSL_CTX_set_default_verify_paths(context);
+    SSL_CTX_set_mode(context,
+                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    int loaded =
+        ca_file ? SSL_CTX_load_verify_locations(context, ca_file, NULL) : SSL_CTX_set_default_verify_paths(context);
     if (loaded != 1) {
         SSL_CTX_free(context);
         return cx_fail(CX_INVALID, "TLS: cannot read the authorities in %s: %s",

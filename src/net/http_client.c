@@ -12,10 +12,10 @@
 struct http_client {
     struct net_loop *loop;
     CURLM *multi;
-    struct net_timer timer;    // libcurl's
+    struct net_timer timer;  // libcurl's
     struct net_link calls;
     struct net_link watches;
-    uint32_t depth;            // inside libcurl: handles may not be taken out
+    uint32_t depth;  // inside libcurl: handles may not be taken out
     bool closed;
 };
 
@@ -37,12 +37,12 @@ struct http_call {
     struct net_timer resume;
     struct buf body;
     uint64_t received;
-    enum cx_err verdict;               // ours, where we end the call; CX_OK: libcurl's
+    enum cx_err verdict;  // ours, where we end the call; CX_OK: libcurl's
     char error[CURL_ERROR_SIZE];
-    bool headed;                       // on_head was called
+    bool headed;  // on_head was called
     bool paused;
-    bool added;                        // libcurl knows it
-    bool over;                         // cancelled or ended: to be reaped
+    bool added;  // libcurl knows it
+    bool over;   // cancelled or ended: to be reaped
 };
 
 /* ---- calls end ---- */
@@ -92,10 +92,7 @@ static void tidy(struct http_client *client)
         free_client(client);
 }
 
-static void enter(struct http_client *client)
-{
-    client->depth++;
-}
+static void enter(struct http_client *client) { client->depth++; }
 
 static void leave(struct http_client *client)
 {
@@ -200,10 +197,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
     act(w->client, w->socket, what);
 }
 
-static void on_timer(void *ctx)
-{
-    act(ctx, CURL_SOCKET_TIMEOUT, 0);
-}
+static void on_timer(void *ctx) { act(ctx, CURL_SOCKET_TIMEOUT, 0); }
 
 static int set_timer(CURLM *multi, long ms, void *ctx)
 {
@@ -216,10 +210,7 @@ static int set_timer(CURLM *multi, long ms, void *ctx)
     return 0;
 }
 
-static void free_watch(uv_handle_t *handle)
-{
-    free(handle->data);
-}
+static void free_watch(uv_handle_t *handle) { free(handle->data); }
 
 static void close_watch(struct watch *w)
 {

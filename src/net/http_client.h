@@ -11,28 +11,28 @@
 
 #include "net/loop.h"
 
-#define HTTP_CLIENT_CONNECT_MS 10000
-#define HTTP_CLIENT_STALL_MS 60000            // nothing came; time paused by us is not counted
+#define HTTP_CLIENT_CONNECT_MS        10000
+#define HTTP_CLIENT_STALL_MS          60000  // nothing came; time paused by us is not counted
 #define HTTP_CLIENT_RESPONSE_SIZE_MAX (64 * 1024 * 1024)
 
 struct http_client;
 struct http_call;
 
 struct http_call_options {
-    const char *method;                 // NULL: GET, or POST with a body
-    const char *url;                    // http:// or https://
-    const char *const *fields;          // [field_count], each "Name: value"
+    const char *method;         // NULL: GET, or POST with a body
+    const char *url;            // http:// or https://
+    const char *const *fields;  // [field_count], each "Name: value"
     uint32_t field_count;
-    const void *body;                   // copied; NULL: none
+    const void *body;  // copied; NULL: none
     size_t body_size;
-    uint32_t connect_ms, stall_ms;      // 0: the defaults above
-    uint32_t total_ms;                  // 0: no limit
-    uint64_t response_size_max;         // 0: the default; over it: CX_TOO_LARGE
-    const char *ca_file;                // PEM; NULL: the system's
-    const char *proxy;                  // NULL: none, whatever the environment says
+    uint32_t connect_ms, stall_ms;  // 0: the defaults above
+    uint32_t total_ms;              // 0: no limit
+    uint64_t response_size_max;     // 0: the default; over it: CX_TOO_LARGE
+    const char *ca_file;            // PEM; NULL: the system's
+    const char *proxy;              // NULL: none, whatever the environment says
     /* The final status and its content type ("" if none); before any body. May be NULL. */
     void (*on_head)(void *ctx, unsigned status, const char *content_type);
-    void (*on_body)(void *ctx, const char *data, size_t size);   // may be NULL: gathered for http_call_body
+    void (*on_body)(void *ctx, const char *data, size_t size);  // may be NULL: gathered for http_call_body
     /* CX_OK: the response is whole, whatever its status. CX_TIMEOUT, CX_IO, CX_TOO_LARGE, CX_CLOSED (cut
      * in the middle): cx_detail says more. */
     void (*on_done)(void *ctx, enum cx_err err, unsigned status);
@@ -47,7 +47,7 @@ CX_CLOSER(http_client)
 /* CX_INVALID: bad URL, method or field. All strings are copied. */
 enum cx_err http_client_send(struct http_client *client, const struct http_call_options *options,
                              struct http_call **ret_call);
-void http_call_cancel(struct http_call *call);   // takes NULL
+void http_call_cancel(struct http_call *call);  // takes NULL
 /* What came, where on_body is NULL; ends in NUL; valid until on_done returns. */
 const char *http_call_body(const struct http_call *call, size_t *ret_size);
 /* A field of the response, or NULL; valid until on_done returns. */

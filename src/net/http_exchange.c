@@ -79,10 +79,7 @@ void *http_alloc(struct http_exchange *x, size_t size)
 
 /* ---- questions ---- */
 
-const struct http_request *http_request(const struct http_exchange *x)
-{
-    return &x->request;
-}
+const struct http_request *http_request(const struct http_exchange *x) { return &x->request; }
 
 const char *http_header(const struct http_exchange *x, const char *name)
 {
@@ -96,10 +93,7 @@ const char *http_request_body(const struct http_exchange *x, size_t *ret_size)
     return x->body.data;
 }
 
-struct net_loop *http_loop(const struct http_exchange *x)
-{
-    return x->server->loop;
-}
+struct net_loop *http_loop(const struct http_exchange *x) { return x->server->loop; }
 
 void http_peer(const struct http_exchange *x, char *ret_text, size_t cap)
 {
@@ -116,10 +110,7 @@ void http_watch(struct http_exchange *x, void (*on_gone)(void *ctx), void (*on_d
     x->ctx = ctx;
 }
 
-bool http_is_gone(const struct http_exchange *x)
-{
-    return !x->peer;
-}
+bool http_is_gone(const struct http_exchange *x) { return !x->peer; }
 
 /* ---- answers ---- */
 
@@ -140,10 +131,7 @@ static void end(struct http_exchange *x, bool keep_alive)
     http_server_let_go(s);
 }
 
-static bool has_no_body(unsigned status)
-{
-    return status < 200 || status == 204 || status == 304;
-}
+static bool has_no_body(unsigned status) { return status < 200 || status == 204 || status == 304; }
 
 /* Everything of a head but what says how long the body is. */
 static struct buf *put_head(struct http_exchange *x, unsigned status, const char *content_type)
@@ -265,15 +253,9 @@ void http_stream_send(struct http_exchange *x, const void *data, size_t size)
     http_stream_close_piece(x);
 }
 
-size_t http_stream_queued(const struct http_exchange *x)
-{
-    return x->peer ? net_conn_queued(x->peer->conn) : 0;
-}
+size_t http_stream_queued(const struct http_exchange *x) { return x->peer ? net_conn_queued(x->peer->conn) : 0; }
 
-bool http_stream_is_full(const struct http_exchange *x)
-{
-    return x->peer && net_conn_is_full(x->peer->conn);
-}
+bool http_stream_is_full(const struct http_exchange *x) { return x->peer && net_conn_is_full(x->peer->conn); }
 
 void http_stream_end(struct http_exchange *x)
 {
@@ -285,10 +267,7 @@ void http_stream_end(struct http_exchange *x)
     end(x, x->keep_alive);
 }
 
-void http_stream_cut(struct http_exchange *x)
-{
-    http_drop(x);
-}
+void http_stream_cut(struct http_exchange *x) { http_drop(x); }
 
 void http_drop(struct http_exchange *x)
 {

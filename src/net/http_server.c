@@ -9,10 +9,7 @@
 
 /* ---- peers ---- */
 
-static void enter(struct http_peer *peer)
-{
-    peer->depth++;
-}
+static void enter(struct http_peer *peer) { peer->depth++; }
 
 static void leave(struct http_peer *peer)
 {
@@ -325,10 +322,7 @@ static void on_drain(void *ctx)
 }
 
 /* The client ended its side while more requests of it wait: it is not there for their answers. */
-static void on_hangup(void *ctx)
-{
-    http_peer_cut(ctx);
-}
+static void on_hangup(void *ctx) { http_peer_cut(ctx); }
 
 static const struct net_conn_events peer_events = {
     .on_data = on_data, .on_end = on_end, .on_drain = on_drain, .on_hangup = on_hangup};
@@ -375,18 +369,15 @@ static void on_accept(void *ctx, int fd)
         return;
     }
     net_conn_set_limits(peer->conn, &(struct net_conn_limits){.high = s->options.queue_high,
-                                                             .low = s->options.queue_low,
-                                                             .queue_max = s->options.queue_max,
-                                                             .write_stall_ms = s->options.write_stall_ms});
+                                                              .low = s->options.queue_low,
+                                                              .queue_max = s->options.queue_max,
+                                                              .write_stall_ms = s->options.write_stall_ms});
     net_link_add(&s->peers, &peer->link);
     s->peer_count++;
     enter_state(peer, PEER_IDLE);
 }
 
-static uint32_t or_usual(uint32_t value, uint32_t usual)
-{
-    return value ? value : usual;
-}
+static uint32_t or_usual(uint32_t value, uint32_t usual) { return value ? value : usual; }
 
 enum cx_err http_server_open(struct net_loop *loop, const struct http_server_options *options,
                              struct http_server **ret_server)
@@ -467,12 +458,6 @@ void http_server_stop(struct http_server *server, void (*on_stopped)(void *ctx),
     check_stopped_soon(s);
 }
 
-uint16_t http_server_port(const struct http_server *server)
-{
-    return server->port;
-}
+uint16_t http_server_port(const struct http_server *server) { return server->port; }
 
-uint32_t http_server_connections(const struct http_server *server)
-{
-    return server->peer_count;
-}
+uint32_t http_server_connections(const struct http_server *server) { return server->peer_count; }

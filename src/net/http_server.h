@@ -19,23 +19,23 @@
 #include "net/ws_conn.h"
 #include "proto/http.h"
 
-#define HTTP_CONNECTIONS_MAX 4096
+#define HTTP_CONNECTIONS_MAX   4096
 #define HTTP_HEADER_TIMEOUT_MS 10000
-#define HTTP_BODY_TIMEOUT_MS 30000   // between two pieces of a body
-#define HTTP_IDLE_TIMEOUT_MS 75000   // between two requests
-#define HTTP_BODY_SIZE_MAX (1024 * 1024)
+#define HTTP_BODY_TIMEOUT_MS   30000  // between two pieces of a body
+#define HTTP_IDLE_TIMEOUT_MS   75000  // between two requests
+#define HTTP_BODY_SIZE_MAX     (1024 * 1024)
 
 struct http_server;
 struct http_exchange;
 
 struct http_server_options {
-    const char *listen;              // "127.0.0.1:5010", "[::1]:0"; port 0 lets the system choose
-    uint32_t connections_max;        // this and the next: 0 means the default above
+    const char *listen;        // "127.0.0.1:5010", "[::1]:0"; port 0 lets the system choose
+    uint32_t connections_max;  // this and the next: 0 means the default above
     uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, write_stall_ms;
-    size_t queue_high, queue_low, queue_max;   // of one connection's output: net/conn.h
+    size_t queue_high, queue_low, queue_max;  // of one connection's output: net/conn.h
     /* How large a body this request may have; called when its head is known. NULL: HTTP_BODY_SIZE_MAX. */
     uint64_t (*body_size_max)(void *ctx, const struct http_request *request);
-    void (*on_request)(void *ctx, struct http_exchange *x);   // the body is whole
+    void (*on_request)(void *ctx, struct http_exchange *x);  // the body is whole
     void *ctx;
 };
 

@@ -13,19 +13,19 @@
 
 struct http_server {
     struct net_loop *loop;
-    struct net_listener *listener;   // NULL once it stops
+    struct net_listener *listener;  // NULL once it stops
     struct http_server_options options;
     struct net_link peers;
     struct http_block *free_blocks;
     uint32_t peer_count;
-    uint32_t in_hand;                // exchanges that handlers still hold; the server outlives them
+    uint32_t in_hand;  // exchanges that handlers still hold; the server outlives them
     uint16_t port;
     bool stopping, closed;
     void (*on_stopped)(void *ctx);
     void *stopped_ctx;
     struct net_timer stopped;
-    uint64_t date_s;                 // of `date`
-    char date[48];                   // "Date: …\r\n"
+    uint64_t date_s;  // of `date`
+    char date[48];    // "Date: …\r\n"
 };
 
 enum peer_state {
@@ -41,22 +41,22 @@ struct http_peer {
     struct http_server *server;
     struct net_conn *conn;
     struct net_link link;
-    struct net_timer timer;          // for what the state waits for
+    struct net_timer timer;  // for what the state waits for
     struct http_head_scan scan;
-    struct buf head;                 // of the request on its way
-    struct http_exchange *x;         // from the end of the head on
-    struct buf in;                   // bytes that came while busy
-    const char *rest;                // bytes behind the request, lent while its handler is called
+    struct buf head;          // of the request on its way
+    struct http_exchange *x;  // from the end of the head on
+    struct buf in;            // bytes that came while busy
+    const char *rest;         // bytes behind the request, lent while its handler is called
     size_t rest_size;
-    uint32_t depth;                  // calls under way that still use the struct
+    uint32_t depth;  // calls under way that still use the struct
     enum peer_state state;
-    bool served;                     // at least one request
+    bool served;  // at least one request
 };
 
 /* Memory of exchanges, kept by the server for the next ones. */
 struct http_block {
     struct http_block *next;
-    size_t size;                     // of bytes
+    size_t size;  // of bytes
     uint8_t bytes[] __attribute__((aligned(16)));
 };
 
@@ -68,19 +68,19 @@ enum exchange_state {
 
 struct http_exchange {
     struct http_server *server;
-    struct http_peer *peer;          // NULL: the client has gone
+    struct http_peer *peer;  // NULL: the client has gone
     struct http_request request;
     struct http_body decoder;
     struct buf head, body;
-    struct buf fields;               // of the answer
-    struct http_block *blocks;       // the first is the one in use; the exchange itself lies in the last
-    struct arena arena;              // over the first
+    struct buf fields;          // of the answer
+    struct http_block *blocks;  // the first is the one in use; the exchange itself lies in the last
+    struct arena arena;         // over the first
     enum exchange_state state;
     bool keep_alive;
-    bool chunked;                    // else the end of the connection ends a stream
-    bool silent;                     // HEAD: the answer has no body
+    bool chunked;  // else the end of the connection ends a stream
+    bool silent;   // HEAD: the answer has no body
     size_t piece_at;
-    struct buf nowhere;              // where pieces for nobody go
+    struct buf nowhere;  // where pieces for nobody go
     void (*on_gone)(void *ctx);
     void (*on_drain)(void *ctx);
     void *ctx;

@@ -11,9 +11,9 @@
 #include "base/assert.h"
 #include "net/loop_inside.h"
 
-#define BACKLOG 1024
+#define BACKLOG            1024
 #define ACCEPTS_A_TURN_MAX 64
-#define OUT_OF_FILES_MS 100  // before we try again
+#define OUT_OF_FILES_MS    100  // before we try again
 
 struct net_listener {
     uv_poll_t poll;
@@ -155,10 +155,7 @@ enum cx_err net_listener_open(struct net_loop *loop, const char *address, void (
     return CX_OK;
 }
 
-static void on_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
+static void on_closed(uv_handle_t *handle) { free(handle->data); }
 
 void net_listener_close(struct net_listener *listener)
 {
@@ -171,7 +168,4 @@ void net_listener_close(struct net_listener *listener)
     close(listener->fd);
 }
 
-uint16_t net_listener_port(const struct net_listener *listener)
-{
-    return listener->port;
-}
+uint16_t net_listener_port(const struct net_listener *listener) { return listener->port; }

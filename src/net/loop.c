@@ -11,15 +11,9 @@
 
 /* ---- rings ---- */
 
-void net_link_init(struct net_link *link)
-{
-    link->prev = link->next = link;
-}
+void net_link_init(struct net_link *link) { link->prev = link->next = link; }
 
-bool net_link_is_alone(const struct net_link *link)
-{
-    return link->next == link;
-}
+bool net_link_is_alone(const struct net_link *link) { return link->next == link; }
 
 void net_link_add(struct net_link *ring, struct net_link *link)
 {
@@ -56,10 +50,7 @@ static void end_turn(struct net_loop *loop)
     }
 }
 
-static void do_nothing(uv_idle_t *idle)
-{
-    (void)idle;
-}
+static void do_nothing(uv_idle_t *idle) { (void)idle; }
 
 static void arm(struct net_loop *loop);
 static void fire_due(struct net_loop *loop);
@@ -79,10 +70,7 @@ static void on_prepare(uv_prepare_t *prepare)
 }
 
 /* The first thing after the sockets: what was due meanwhile. */
-static void on_check(uv_check_t *check)
-{
-    fire_due(check->data);
-}
+static void on_check(uv_check_t *check) { fire_due(check->data); }
 
 enum cx_err net_loop_open(struct net_loop **ret_loop)
 {
@@ -153,15 +141,9 @@ bool net_loop_turn(struct net_loop *loop, bool wait)
     return alive || loop->timer_count > 0;
 }
 
-void net_loop_stop(struct net_loop *loop)
-{
-    uv_stop(&loop->uv);
-}
+void net_loop_stop(struct net_loop *loop) { uv_stop(&loop->uv); }
 
-uint64_t net_now_ms(const struct net_loop *loop)
-{
-    return uv_now(&loop->uv);
-}
+uint64_t net_now_ms(const struct net_loop *loop) { return uv_now(&loop->uv); }
 
 uint64_t net_wall_ms(void)
 {
@@ -327,10 +309,7 @@ void net_timer_stop(struct net_timer *timer)
     arm(timer->loop);
 }
 
-bool net_timer_is_on(const struct net_timer *timer)
-{
-    return timer->slot != 0;
-}
+bool net_timer_is_on(const struct net_timer *timer) { return timer->slot != 0; }
 
 /* ---- signals ---- */
 
@@ -347,8 +326,8 @@ enum cx_err net_loop_signals(struct net_loop *loop, void (*on_signal)(void *ctx,
     loop->on_signal = on_signal;
     loop->signal_ctx = ctx;
     for (int i = 0; i < 2; i++) {
-        int err = on_signal ? uv_signal_start(&loop->signal[i], on_uv_signal, numbers[i])
-                            : uv_signal_stop(&loop->signal[i]);
+        int err =
+            on_signal ? uv_signal_start(&loop->signal[i], on_uv_signal, numbers[i]) : uv_signal_stop(&loop->signal[i]);
         if (err)
             return cx_fail(CX_IO, "signal %d: %s", numbers[i], uv_strerror(err));
     }
@@ -386,10 +365,7 @@ enum cx_err net_wake_open(struct net_loop *loop, void (*on_wake)(void *ctx), voi
     return CX_OK;
 }
 
-static void free_wake(uv_handle_t *handle)
-{
-    free(handle->data);
-}
+static void free_wake(uv_handle_t *handle) { free(handle->data); }
 
 void net_wake_close(struct net_wake *wake)
 {
@@ -397,10 +373,7 @@ void net_wake_close(struct net_wake *wake)
         uv_close((uv_handle_t *)&wake->async, free_wake);
 }
 
-void net_wake_send(struct net_wake *wake)
-{
-    uv_async_send(&wake->async);
-}
+void net_wake_send(struct net_wake *wake) { uv_async_send(&wake->async); }
 
 struct work {
     uv_work_t uv;

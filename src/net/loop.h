@@ -26,8 +26,8 @@ void net_loop_run(struct net_loop *loop);
 bool net_loop_turn(struct net_loop *loop, bool wait);
 void net_loop_stop(struct net_loop *loop);
 
-uint64_t net_now_ms(const struct net_loop *loop);   // monotonic; as of this turn
-uint64_t net_wall_ms(void);                         // since 1970; may jump
+uint64_t net_now_ms(const struct net_loop *loop);  // monotonic; as of this turn
+uint64_t net_wall_ms(void);                        // since 1970; may jump
 /* Unpredictable bytes. */
 void net_random(struct net_loop *loop, void *ret_data, size_t size);
 

@@ -7,7 +7,7 @@
 
 #include "net/loop.h"
 
-#define NET_READ_SIZE (64 * 1024)
+#define NET_READ_SIZE   (64 * 1024)
 #define NET_RANDOM_SIZE 512
 
 /* A place in a ring; alone it points to itself. */
@@ -17,20 +17,20 @@ struct net_link {
 
 struct net_loop {
     uv_loop_t uv;
-    uv_prepare_t prepare;      // before every wait: sends, refreshes the clock
-    uv_check_t check;          // after every wait: fires timers
-    uv_idle_t idle;            // on while something is due or to be sent: the next wait is none
-    uv_timer_t timer;          // for the earliest of heap
+    uv_prepare_t prepare;  // before every wait: sends, refreshes the clock
+    uv_check_t check;      // after every wait: fires timers
+    uv_idle_t idle;        // on while something is due or to be sent: the next wait is none
+    uv_timer_t timer;      // for the earliest of heap
     uv_signal_t signal[2];
     void (*on_signal)(void *ctx, int signal);
     void *signal_ctx;
-    struct net_timer **heap;   // [timer_cap + 1]; 1 is the root
+    struct net_timer **heap;  // [timer_cap + 1]; 1 is the root
     uint32_t timer_count, timer_cap;
-    uint64_t timer_order;      // how often timers were started
-    uint64_t armed_ms;         // what `timer` waits for; TIME_NEVER: it is off
-    struct net_link dirty;     // connections with something to do at the end of the turn
-    struct net_link conns;     // all connections
-    SSL_CTX *tls;              // for clients that trust the system's authorities; NULL until needed
+    uint64_t timer_order;   // how often timers were started
+    uint64_t armed_ms;      // what `timer` waits for; TIME_NEVER: it is off
+    struct net_link dirty;  // connections with something to do at the end of the turn
+    struct net_link conns;  // all connections
+    SSL_CTX *tls;           // for clients that trust the system's authorities; NULL until needed
     size_t random_left;
     uint8_t random[NET_RANDOM_SIZE];
     char read[NET_READ_SIZE];  // what is read on its way to on_data

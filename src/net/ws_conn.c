@@ -12,10 +12,7 @@
 
 /* ---- life ---- */
 
-void net_ws_enter(struct net_ws *ws)
-{
-    ws->depth++;
-}
+void net_ws_enter(struct net_ws *ws) { ws->depth++; }
 
 void net_ws_leave(struct net_ws *ws)
 {
@@ -103,25 +100,13 @@ bool net_ws_send_binary(struct net_ws *ws, const void *data, size_t size)
     return send_message(ws, WS_BINARY, data, size);
 }
 
-bool net_ws_is_open(const struct net_ws *ws)
-{
-    return ws->state == NET_WS_OPEN;
-}
+bool net_ws_is_open(const struct net_ws *ws) { return ws->state == NET_WS_OPEN; }
 
-size_t net_ws_queued(const struct net_ws *ws)
-{
-    return ws->conn ? net_conn_queued(ws->conn) : 0;
-}
+size_t net_ws_queued(const struct net_ws *ws) { return ws->conn ? net_conn_queued(ws->conn) : 0; }
 
-bool net_ws_is_full(const struct net_ws *ws)
-{
-    return ws->conn && net_conn_is_full(ws->conn);
-}
+bool net_ws_is_full(const struct net_ws *ws) { return ws->conn && net_conn_is_full(ws->conn); }
 
-const char *net_ws_protocol(const struct net_ws *ws)
-{
-    return ws->protocol ? ws->protocol : "";
-}
+const char *net_ws_protocol(const struct net_ws *ws) { return ws->protocol ? ws->protocol : ""; }
 
 void net_ws_peer(const struct net_ws *ws, char *ret_text, size_t cap)
 {
@@ -288,10 +273,7 @@ void net_ws_resume(struct net_ws *ws)
 
 /* ---- the connection's events ---- */
 
-static void on_data(void *ctx, char *data, size_t size)
-{
-    net_ws_take(ctx, data, size);
-}
+static void on_data(void *ctx, char *data, size_t size) { net_ws_take(ctx, data, size); }
 
 static void on_end(void *ctx, enum cx_err err)
 {

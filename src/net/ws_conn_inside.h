@@ -11,19 +11,19 @@ enum net_ws_state { NET_WS_CONNECTING, NET_WS_OPEN, NET_WS_CLOSING, NET_WS_GONE 
 struct ws_handshake;
 
 struct net_ws {
-    struct net_conn *conn;           // NULL once gone
+    struct net_conn *conn;  // NULL once gone
     const struct net_ws_events *events;
     void *ctx;
     struct ws_handshake *handshake;  // of a client that is not open yet
     struct ws_decoder decoder;
-    struct buf message;              // parts of the message so far
-    struct buf rest;                 // bytes that wait because the owner paused
-    struct net_timer timer;          // pings; then the closing handshake
-    struct net_timer soon;           // takes the rest
-    char *protocol;                  // or NULL
-    uint64_t heard_ms;               // when bytes came last
+    struct buf message;      // parts of the message so far
+    struct buf rest;         // bytes that wait because the owner paused
+    struct net_timer timer;  // pings; then the closing handshake
+    struct net_timer soon;   // takes the rest
+    char *protocol;          // or NULL
+    uint64_t heard_ms;       // when bytes came last
     uint32_t ping_ms, dead_ms, close_ms;
-    uint32_t depth;                  // calls under way that still use the struct
+    uint32_t depth;  // calls under way that still use the struct
     uint16_t shut_code;
     bool paused;
     enum net_ws_state state;

@@ -11,8 +11,8 @@
 #define HOST_SIZE_MAX 255
 
 struct ws_handshake {
-    char *request;                  // until it is sent
-    char *protocols;                // or NULL
+    char *request;    // until it is sent
+    char *protocols;  // or NULL
     char key[WS_KEY_SIZE + 1];
     struct http_head_scan scan;
     struct buf head;
@@ -20,10 +20,10 @@ struct ws_handshake {
 
 struct ws_url {
     bool tls;
-    char host[HOST_SIZE_MAX + 1];   // without brackets
+    char host[HOST_SIZE_MAX + 1];        // without brackets
     char authority[HOST_SIZE_MAX + 16];  // as the Host field has it
     uint16_t port;
-    const char *target;             // "" stands for "/"
+    const char *target;  // "" stands for "/"
 };
 
 void net_ws_handshake_free(struct net_ws *ws)
@@ -115,10 +115,7 @@ static void fail(struct net_ws *ws, const char *what)
     net_ws_end(ws, WS_CLOSE_ABNORMAL, reason, false);
 }
 
-static void on_timeout(void *ctx)
-{
-    fail(ctx, "the server took too long for the WebSocket handshake");
-}
+static void on_timeout(void *ctx) { fail(ctx, "the server took too long for the WebSocket handshake"); }
 
 static void on_open(void *ctx)
 {

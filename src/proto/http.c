@@ -149,10 +149,11 @@ struct parse {
     char *target;
     size_t target_size;
     struct http_field *field;
-    char *name, *value;          // of the field on its way
+    char *name, *value;  // of the field on its way
     size_t name_size, value_size;
     uint32_t field_count;
-    bool torn;                   // a field without a name, or in pieces that do not touch
+    bool whole;  // llhttp saw the end of the head too
+    bool torn;   // a field without a name, or in pieces that do not touch
 };
 
 /* The strings of a head lie in the caller's writable buffer, though llhttp calls them const. */
@@ -216,10 +217,12 @@ static int on_value_complete(llhttp_t *llhttp)
     return 0;
 }
 
+/* Not a place to stop: behind it llhttp judges how the head frames its body. */
 static int on_head(llhttp_t *llhttp)
 {
-    (void)llhttp;
-    return HPE_PAUSED;
+    struct parse *p = llhttp->data;
+    p->whole = true;
+    return 0;
 }
 
 static enum http_refusal refusal_of(llhttp_errno_t err)
@@ -252,8 +255,10 @@ static enum http_refusal run(llhttp_type_t type, char *head, size_t size, struct
     llhttp_init(ret_llhttp, type, &settings);
     ret_llhttp->data = p;
     llhttp_errno_t err = llhttp_execute(ret_llhttp, head, size);
-    if (err != HPE_PAUSED)
-        return err == HPE_OK ? HTTP_REFUSE_SYNTAX : refusal_of(err);
+    if (err != HPE_OK && err != HPE_PAUSED_UPGRADE)
+        return refusal_of(err);
+    if (!p->whole)
+        return HTTP_REFUSE_SYNTAX;
     if (p->torn)
         return HTTP_REFUSE_FIELD_BAD;
     return HTTP_REFUSE_NONE;
@@ -386,8 +391,7 @@ static enum http_refusal weigh(struct http_request *r)
         r->framing = HTTP_BODY_NONE;
     r->keep_alive = !m.close && (!r->version_1_0 || m.keep_alive);
     r->expect_continue = r->expect_continue && !r->version_1_0;  // RFC 9110, 10.1.1
-    r->upgrade_websocket =
-        m.websocket && m.connection_upgrade && r->method == HTTP_METHOD_GET && !r->version_1_0;
+    r->upgrade_websocket = m.websocket && m.connection_upgrade && r->method == HTTP_METHOD_GET && !r->version_1_0;
     return HTTP_REFUSE_NONE;
 }
 

@@ -10,7 +10,7 @@
  * llhttp judges the grammar; the parse then judges what the message means. What is refused has a name,
  * a status and a sentence; nothing is ever repaired.
  *
- * Source: RFC 9110, RFC 9112; limits: docs/protocol.md, "Limits of HTTP".
+ * Source: RFC 9110, RFC 9112.
  */
 #ifndef CORTEN_PROTO_HTTP_H
 #define CORTEN_PROTO_HTTP_H
@@ -19,10 +19,10 @@
 #include "base/err.h"
 #include "base/types.h"
 
-#define HTTP_HEAD_SIZE_MAX (64 * 1024)  // request line, fields and the empty line
-#define HTTP_TARGET_SIZE_MAX (8 * 1024)
-#define HTTP_FIELDS_MAX 100
-#define HTTP_CHUNK_DIGITS_MAX 8            // a chunk is smaller than 4 GiB
+#define HTTP_HEAD_SIZE_MAX            (64 * 1024)  // request line, fields and the empty line
+#define HTTP_TARGET_SIZE_MAX          (8 * 1024)
+#define HTTP_FIELDS_MAX               100
+#define HTTP_CHUNK_DIGITS_MAX         8    // a chunk is smaller than 4 GiB
 #define HTTP_CHUNK_EXTENSION_SIZE_MAX 256  // of one chunk; ignored
 
 #define HTTP_METHODS(X) X(GET) X(HEAD) X(POST) X(PUT) X(DELETE) X(OPTIONS)
@@ -31,42 +31,42 @@ enum http_method {
 #define X(name) HTTP_METHOD_##name,
     HTTP_METHODS(X)
 #undef X
-    HTTP_METHOD_COUNT
+        HTTP_METHOD_COUNT
 };
 
 /* Why a message is refused: name, status of the answer, sentence for the sender. */
-#define HTTP_REFUSALS(X)                                                                              \
-    X(NONE, 200, "not refused")                                                                       \
-    X(SYNTAX, 400, "this is not an HTTP/1.1 request")                                                 \
-    X(LINE_END, 400, "every line must end in CR LF")                                                  \
-    X(CONTROL, 400, "control characters are not allowed in a request head")                           \
-    X(FOLDED, 400, "folded header lines are not allowed: write the field on one line")                \
-    X(FIELD_BAD, 400, "a header field has a bad name or value")                                       \
-    X(HEAD_TOO_LARGE, 431, "the request head is over 65536 bytes")                                    \
-    X(FIELDS_TOO_MANY, 431, "the request has more than 100 header fields")                            \
-    X(TARGET_TOO_LONG, 414, "the request target is over 8192 bytes")                                  \
-    X(TARGET_BAD, 400, "the request target must be a path that begins with /")                        \
-    X(METHOD_UNKNOWN, 501, "this method is not known: use GET, HEAD, POST, PUT, DELETE or OPTIONS")   \
-    X(VERSION, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here")                                     \
-    X(HOST_MISSING, 400, "an HTTP/1.1 request needs a Host field")                                    \
-    X(HOST_BAD, 400, "the request has more than one Host, or one with bad characters")                \
-    X(LENGTH_BAD, 400, "Content-Length must be one decimal number")                                   \
-    X(LENGTH_TWICE, 400, "Content-Length was sent twice, or together with Transfer-Encoding")         \
-    X(ENCODING, 501, "the only Transfer-Encoding understood is chunked")                              \
-    X(ENCODING_1_0, 400, "Transfer-Encoding does not exist in HTTP/1.0")                              \
-    X(EXPECT, 417, "the only expectation understood is 100-continue")                                 \
-    X(CHUNK, 400, "the chunked body is malformed")                                                    \
-    X(TRAILER, 400, "fields after a chunked body are not accepted")                                   \
-    X(BODY_TOO_LARGE, 413, "the request body is over the limit")                                      \
-    X(HEAD_TIMEOUT, 408, "the request head did not arrive in time")                                   \
-    X(BODY_TIMEOUT, 408, "the request body did not arrive in time")                                   \
+#define HTTP_REFUSALS(X)                                                                            \
+    X(NONE, 200, "not refused")                                                                     \
+    X(SYNTAX, 400, "this is not an HTTP/1.1 request")                                               \
+    X(LINE_END, 400, "every line must end in CR LF")                                                \
+    X(CONTROL, 400, "control characters are not allowed in a request head")                         \
+    X(FOLDED, 400, "folded header lines are not allowed: write the field on one line")              \
+    X(FIELD_BAD, 400, "a header field has a bad name or value")                                     \
+    X(HEAD_TOO_LARGE, 431, "the request head is over 65536 bytes")                                  \
+    X(FIELDS_TOO_MANY, 431, "the request has more than 100 header fields")                          \
+    X(TARGET_TOO_LONG, 414, "the request target is over 8192 bytes")                                \
+    X(TARGET_BAD, 400, "the request target must be a path that begins with /")                      \
+    X(METHOD_UNKNOWN, 501, "this method is not known: use GET, HEAD, POST, PUT, DELETE or OPTIONS") \
+    X(VERSION, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here")                                   \
+    X(HOST_MISSING, 400, "an HTTP/1.1 request needs a Host field")                                  \
+    X(HOST_BAD, 400, "the request has more than one Host, or one with bad characters")              \
+    X(LENGTH_BAD, 400, "Content-Length must be one decimal number")                                 \
+    X(LENGTH_TWICE, 400, "Content-Length was sent twice, or together with Transfer-Encoding")       \
+    X(ENCODING, 501, "the only Transfer-Encoding understood is chunked")                            \
+    X(ENCODING_1_0, 400, "Transfer-Encoding does not exist in HTTP/1.0")                            \
+    X(EXPECT, 417, "the only expectation understood is 100-continue")                               \
+    X(CHUNK, 400, "the chunked body is malformed")                                                  \
+    X(TRAILER, 400, "fields after a chunked body are not accepted")                                 \
+    X(BODY_TOO_LARGE, 413, "the request body is over the limit")                                    \
+    X(HEAD_TIMEOUT, 408, "the request head did not arrive in time")                                 \
+    X(BODY_TIMEOUT, 408, "the request body did not arrive in time")                                 \
     X(CONNECTIONS, 503, "too many connections: try again later")
 
 enum http_refusal {
 #define X(name, status, text) HTTP_REFUSE_##name,
     HTTP_REFUSALS(X)
 #undef X
-    HTTP_REFUSAL_COUNT
+        HTTP_REFUSAL_COUNT
 };
 
 enum http_answer { HTTP_DONE, HTTP_MORE, HTTP_BAD };
@@ -82,15 +82,15 @@ enum http_framing { HTTP_BODY_NONE, HTTP_BODY_LENGTH, HTTP_BODY_CHUNKED };
 struct http_request {
     enum http_method method;
     enum http_framing framing;
-    uint64_t content_length;          // of HTTP_BODY_LENGTH
-    const char *path;                 // begins with '/', or is "*" with OPTIONS; not percent-decoded
-    const char *query;                // what followed '?', or ""
-    const char *host;                 // "" in HTTP/1.0 without one
-    const struct http_field *field;   // [field_count]
+    uint64_t content_length;         // of HTTP_BODY_LENGTH
+    const char *path;                // begins with '/', or is "*" with OPTIONS; not percent-decoded
+    const char *query;               // what followed '?', or ""
+    const char *host;                // "" in HTTP/1.0 without one
+    const struct http_field *field;  // [field_count]
     uint32_t field_count;
-    bool keep_alive;                  // the client is willing to go on after this request
+    bool keep_alive;  // the client is willing to go on after this request
     bool expect_continue;
-    bool upgrade_websocket;           // GET with Upgrade: websocket and Connection: upgrade
+    bool upgrade_websocket;  // GET with Upgrade: websocket and Connection: upgrade
     bool version_1_0;
 };
 
@@ -129,8 +129,7 @@ enum http_answer http_head_scan(struct http_head_scan *scan, const char *data, s
  * *ret_request live in it and in field[HTTP_FIELDS_MAX]. HTTP_REFUSE_NONE if it is good. */
 enum http_refusal http_request_parse(char *head, size_t size, struct http_field *field,
                                      struct http_request *ret_request);
-enum http_refusal http_reply_parse(char *head, size_t size, struct http_field *field,
-                                   struct http_reply *ret_reply);
+enum http_refusal http_reply_parse(char *head, size_t size, struct http_field *field, struct http_reply *ret_reply);
 
 /* The value of the first field of that name, in any case, or NULL. */
 const char *http_field_get(const struct http_field *field, uint32_t count, const char *name);
@@ -159,8 +158,7 @@ struct http_body {
 };
 
 /* HTTP_REFUSE_BODY_TOO_LARGE where the request announces more than size_max. */
-enum http_refusal http_body_init(struct http_body *body, const struct http_request *request,
-                                 uint64_t size_max);
+enum http_refusal http_body_init(struct http_body *body, const struct http_request *request, uint64_t size_max);
 /* Reads up to the next piece of the body or up to its end: *ret_piece lies in data and may be empty.
  * MORE with used < size: call again with the rest. DONE: what follows is the next request. BAD: the piece was
  * good still. */

@@ -3,8 +3,24 @@
 #include "base/assert.h"
 #include "proto/http.h"
 
-/* size CR LF (data CR LF size CR LF)* 0 CR LF CR LF */
-enum state { SIZE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, LAST_CR, LAST_LF, ENDED };
+/* size extensions CR LF (data CR LF size extensions CR LF)* 0 CR LF CR LF,
+ * where an extension is ;name, ;name=value or ;name="value". */
+enum state {
+    SIZE,
+    NAME_BEGIN,
+    NAME,
+    VALUE_BEGIN,
+    VALUE,
+    QUOTED,
+    QUOTED_END,
+    SIZE_LF,
+    DATA,
+    DATA_CR,
+    DATA_LF,
+    LAST_CR,
+    LAST_LF,
+    ENDED,
+};
 
 enum http_refusal http_body_init(struct http_body *body, const struct http_request *request, uint64_t size_max)
 {
@@ -41,18 +57,37 @@ static enum http_refusal size_byte(struct http_body *body, unsigned char c)
     }
     if (body->digits == 0 || (c != '\r' && c != ';'))
         return HTTP_REFUSE_CHUNK;
-    body->state = c == ';' ? EXTENSION : SIZE_LF;
+    body->state = c == ';' ? NAME_BEGIN : SIZE_LF;
     return HTTP_REFUSE_NONE;
 }
 
+/* What follows a byte of an extension; ENDED: it does not belong there. */
+static enum state next_of_extension(enum state state, unsigned char c)
+{
+    bool token = http_is_token((const char[]){(char)c, '\0'});
+    bool closes = state == NAME || state == VALUE || state == QUOTED_END;
+    if (state == QUOTED)
+        return c == '"' ? QUOTED_END : (c < 0x20 && c != '\t') || c == 0x7f || c == '\\' ? ENDED : QUOTED;
+    if (closes && c == '\r')
+        return SIZE_LF;
+    if (closes && c == ';')
+        return NAME_BEGIN;
+    if (state == NAME && c == '=')
+        return VALUE_BEGIN;
+    if (state == VALUE_BEGIN && c == '"')
+        return QUOTED;
+    if (!token || state == QUOTED_END)
+        return ENDED;
+    return state == NAME_BEGIN || state == NAME ? NAME : VALUE;
+}
+
+/* Extensions mean nothing to us, but what is none may hide the end of the line from somebody. */
 static enum http_refusal extension_byte(struct http_body *body, unsigned char c)
 {
-    if (c == '\r') {
-        body->state = SIZE_LF;
-        return HTTP_REFUSE_NONE;
-    }
-    if ((c < 0x20 && c != '\t') || c == 0x7f || ++body->extension > HTTP_CHUNK_EXTENSION_SIZE_MAX)
+    enum state next = next_of_extension((enum state)body->state, c);
+    if (next == ENDED || ++body->extension > HTTP_CHUNK_EXTENSION_SIZE_MAX)
         return HTTP_REFUSE_CHUNK;
+    body->state = (uint8_t)next;
     return HTTP_REFUSE_NONE;
 }
 
@@ -80,7 +115,12 @@ static enum http_refusal frame_byte(struct http_body *body, unsigned char c)
 {
     switch ((enum state)body->state) {
     case SIZE: return size_byte(body, c);
-    case EXTENSION: return extension_byte(body, c);
+    case NAME_BEGIN:
+    case NAME:
+    case VALUE_BEGIN:
+    case VALUE:
+    case QUOTED:
+    case QUOTED_END: return extension_byte(body, c);
     case SIZE_LF: return c == '\n' ? begin_chunk(body) : HTTP_REFUSE_CHUNK;
     case DATA_CR: return expect(body, c, '\r', DATA_LF);
     case DATA_LF: return expect(body, c, '\n', SIZE);

@@ -96,16 +96,13 @@ void http_put_length(struct buf *out, uint64_t size)
     buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)size);
 }
 
-void http_put_end(struct buf *out)
-{
-    buf_add(out, "\r\n", 2);
-}
+void http_put_end(struct buf *out) { buf_add(out, "\r\n", 2); }
 
 /* Chunk sizes have a fixed number of digits, so that the size can be written after the data. RFC 9112,
  * 7.1, allows leading zeros. */
-#define CHUNK_DIGITS HTTP_CHUNK_DIGITS_MAX
+#define CHUNK_DIGITS    HTTP_CHUNK_DIGITS_MAX
 #define CHUNK_HEAD_SIZE (CHUNK_DIGITS + 2)
-#define CHUNK_SIZE_MAX UINT32_MAX
+#define CHUNK_SIZE_MAX  UINT32_MAX
 
 size_t http_chunk_begin(struct buf *out)
 {
@@ -145,7 +142,4 @@ void http_put_chunk(struct buf *out, const void *data, size_t size)
     }
 }
 
-void http_put_last_chunk(struct buf *out)
-{
-    buf_add(out, "0\r\n\r\n", 5);
-}
+void http_put_last_chunk(struct buf *out) { buf_add(out, "0\r\n\r\n", 5); }

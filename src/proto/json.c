@@ -15,10 +15,7 @@
 
 static _Thread_local char failed_path[JSON_PATH_SIZE_MAX + 1];
 
-const char *json_failed_path(void)
-{
-    return failed_path;
-}
+const char *json_failed_path(void) { return failed_path; }
 
 /* ---- parsing ---- */
 
@@ -61,10 +58,7 @@ enum cx_err json_parse(const char *text, size_t size, size_t size_max, json_t **
 
 /* ---- places ---- */
 
-struct json_at json_at_root(const json_t *root)
-{
-    return (struct json_at){.value = root};
-}
+struct json_at json_at_root(const json_t *root) { return (struct json_at){.value = root}; }
 
 struct json_at json_at_item(const struct json_at *array, size_t index)
 {
@@ -85,10 +79,7 @@ static struct json_at place(const struct json_at *at, const char *key)
     return (struct json_at){json_object_get(at->value, key), at, key, 0};
 }
 
-static bool is_absent(const struct json_at *at)
-{
-    return !at->value || json_is_null(at->value);
-}
+static bool is_absent(const struct json_at *at) { return !at->value || json_is_null(at->value); }
 
 bool json_has(const struct json_at *object, const char *key)
 {
@@ -331,12 +322,12 @@ static enum cx_err is_left_out(const struct json_at *at, const char *key, bool *
 }
 
 /* The body of every json_may_…: nothing where the member is left out, else json_need_…. */
-#define MAY(need)                                  \
-    do {                                           \
-        bool left_out = false;                     \
-        if (is_left_out(at, key, &left_out))       \
-            return CX_INVALID;                     \
-        return left_out ? CX_OK : (need);          \
+#define MAY(need)                            \
+    do {                                     \
+        bool left_out = false;               \
+        if (is_left_out(at, key, &left_out)) \
+            return CX_INVALID;               \
+        return left_out ? CX_OK : (need);    \
     } while (0)
 
 enum cx_err json_may_text(const struct json_at *at, const char *key, const char **ret_text, size_t *ret_size)
@@ -372,15 +363,9 @@ enum cx_err json_may_hex(const struct json_at *at, const char *key, void *ret_da
 
 /* ---- writing ---- */
 
-void json_out_init(struct json_out *out, struct buf *buf)
-{
-    *out = (struct json_out){.buf = buf};
-}
+void json_out_init(struct json_out *out, struct buf *buf) { *out = (struct json_out){.buf = buf}; }
 
-static bool in_array(const struct json_out *out)
-{
-    return out->depth == 0 || (out->arrays >> (out->depth - 1) & 1);
-}
+static bool in_array(const struct json_out *out) { return out->depth == 0 || (out->arrays >> (out->depth - 1) & 1); }
 
 /* What stands before a value: a comma, the key. */
 static void lead(struct json_out *out, const char *key)
@@ -406,15 +391,9 @@ static void open_level(struct json_out *out, const char *key, bool array)
     buf_add(out->buf, array ? "[" : "{", 1);
 }
 
-void json_out_object(struct json_out *out, const char *key)
-{
-    open_level(out, key, false);
-}
+void json_out_object(struct json_out *out, const char *key) { open_level(out, key, false); }
 
-void json_out_array(struct json_out *out, const char *key)
-{
-    open_level(out, key, true);
-}
+void json_out_array(struct json_out *out, const char *key) { open_level(out, key, true); }
 
 void json_out_end(struct json_out *out)
 {
@@ -474,10 +453,7 @@ void json_out_bool(struct json_out *out, const char *key, bool value)
     json_out_raw(out, key, value ? "true" : "false", value ? 4 : 5);
 }
 
-void json_out_null(struct json_out *out, const char *key)
-{
-    json_out_raw(out, key, "null", 4);
-}
+void json_out_null(struct json_out *out, const char *key) { json_out_raw(out, key, "null", 4); }
 
 void json_out_fixed(struct json_out *out, const char *key, int64_t value, unsigned decimals)
 {

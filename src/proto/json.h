@@ -18,7 +18,7 @@
 #include "base/err.h"
 #include "base/types.h"
 
-#define JSON_DEPTH_MAX 64
+#define JSON_DEPTH_MAX     64
 #define JSON_PATH_SIZE_MAX 255
 
 /* ---- reading ---- */
@@ -51,8 +51,7 @@ enum cx_err json_need_text(const struct json_at *at, const char *key, const char
 enum cx_err json_need_bool(const struct json_at *at, const char *key, bool *ret_value);
 enum cx_err json_need_i64(const struct json_at *at, const char *key, int64_t min, int64_t max, int64_t *ret_value);
 /* An integer, or its decimal digits in a string: JavaScript loses numbers over 2^53. */
-enum cx_err json_need_u64(const struct json_at *at, const char *key, uint64_t min, uint64_t max,
-                          uint64_t *ret_value);
+enum cx_err json_need_u64(const struct json_at *at, const char *key, uint64_t min, uint64_t max, uint64_t *ret_value);
 /* A number × 10^decimals, exact for numbers written with at most that many decimals, else rounded to
  * the nearest: with 4 decimals 0.7 gives 7000. min and max are in the same unit. */
 enum cx_err json_need_fixed(const struct json_at *at, const char *key, unsigned decimals, int64_t min, int64_t max,
@@ -83,13 +82,13 @@ struct json_out {
     struct buf *buf;
     uint64_t arrays;  // bit d: level d is an array
     uint32_t depth;
-    bool comma;       // the next value needs one before it
+    bool comma;  // the next value needs one before it
 };
 
 void json_out_init(struct json_out *out, struct buf *buf);
 void json_out_object(struct json_out *out, const char *key);
 void json_out_array(struct json_out *out, const char *key);
-void json_out_end(struct json_out *out);  // of the innermost object or array
+void json_out_end(struct json_out *out);                                      // of the innermost object or array
 void json_out_text(struct json_out *out, const char *key, const char *text);  // NULL writes null
 void json_out_bytes(struct json_out *out, const char *key, const char *text, size_t size);
 void json_out_u64(struct json_out *out, const char *key, uint64_t value);

@@ -11,9 +11,9 @@
 #define SSE_NAME_SIZE_MAX 127  // of an event's name and of its id
 
 struct sse_event {
-    const char *id;      // NULL or "": none
-    const char *event;   // NULL or "": "message"
-    const char *data;    // lines parted by LF
+    const char *id;     // NULL or "": none
+    const char *event;  // NULL or "": "message"
+    const char *data;   // lines parted by LF
     size_t data_size;
 };
 
@@ -29,17 +29,17 @@ enum sse_answer { SSE_DONE, SSE_MORE, SSE_BAD };
 enum sse_fault { SSE_FAULT_NONE, SSE_FAULT_TOO_LARGE, SSE_FAULT_NAME_TOO_LONG, SSE_FAULT_UTF8 };
 
 struct sse_decoder {
-    char *room;          // the caller's: data of the event so far, then the line so far
+    char *room;  // the caller's: data of the event so far, then the line so far
     size_t cap;
-    size_t data_size;    // including an LF after each line
+    size_t data_size;  // including an LF after each line
     size_t line_size;
     char event[SSE_NAME_SIZE_MAX + 1];
-    char id[SSE_NAME_SIZE_MAX + 1];     // stays from event to event
-    uint64_t retry_ms;   // 0: never told
-    bool marked;         // past the place where a byte order mark may stand
-    bool cr;             // the last byte was CR: an LF now belongs to it
+    char id[SSE_NAME_SIZE_MAX + 1];  // stays from event to event
+    uint64_t retry_ms;               // 0: never told
+    bool marked;                     // past the place where a byte order mark may stand
+    bool cr;                         // the last byte was CR: an LF now belongs to it
     bool has_data;
-    bool given;          // the event in room was given and goes with the next call
+    bool given;  // the event in room was given and goes with the next call
     enum sse_fault fault;
 };
 

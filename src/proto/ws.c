@@ -6,13 +6,13 @@
 #include "base/bytes.h"
 #include "base/utf8.h"
 
-#define FIN 0x80
+#define FIN      0x80
 #define RESERVED 0x70
-#define OPCODE 0x0f
-#define MASKED 0x80
-#define SIZE_7 0x7f
-#define SIZE_16 126
-#define SIZE_64 127
+#define OPCODE   0x0f
+#define MASKED   0x80
+#define SIZE_7   0x7f
+#define SIZE_16  126
+#define SIZE_64  127
 
 /* ---- UTF-8 across pieces ---- */
 
@@ -78,10 +78,7 @@ static uint8_t header_need(const struct ws_decoder *d)
     return d->header[1] & MASKED ? (uint8_t)(need + 4) : need;
 }
 
-static bool is_control(enum ws_opcode opcode)
-{
-    return opcode >= WS_CLOSE;
-}
+static bool is_control(enum ws_opcode opcode) { return opcode >= WS_CLOSE; }
 
 /* What the first two bytes already decide. */
 static enum ws_answer judge_start(struct ws_decoder *d)
@@ -121,10 +118,7 @@ static enum ws_answer read_size(struct ws_decoder *d)
     return WS_DONE;
 }
 
-static enum ws_opcode frame_opcode(const struct ws_decoder *d)
-{
-    return (enum ws_opcode)(d->header[0] & OPCODE);
-}
+static enum ws_opcode frame_opcode(const struct ws_decoder *d) { return (enum ws_opcode)(d->header[0] & OPCODE); }
 
 /* The header is whole: the frame begins. */
 static enum ws_answer begin_frame(struct ws_decoder *d)
@@ -300,8 +294,7 @@ enum ws_answer ws_decode(struct ws_decoder *decoder, char *data, size_t size, si
 
 /* ---- encoding ---- */
 
-void ws_put(struct buf *out, enum ws_opcode opcode, bool last, const void *data, size_t size,
-            const uint8_t mask[4])
+void ws_put(struct buf *out, enum ws_opcode opcode, bool last, const void *data, size_t size, const uint8_t mask[4])
 {
     uint8_t header[WS_HEADER_SIZE_MAX];
     size_t header_size = 2;

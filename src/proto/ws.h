@@ -15,10 +15,10 @@
 
 /* RFC 6455, 5.5: control frames carry at most 125 bytes and are never fragmented. */
 #define WS_CONTROL_SIZE_MAX 125
-#define WS_REASON_SIZE_MAX 123
-#define WS_HEADER_SIZE_MAX 14
-#define WS_KEY_SIZE 24     // base64 of 16 bytes
-#define WS_ACCEPT_SIZE 28  // base64 of SHA-1
+#define WS_REASON_SIZE_MAX  123
+#define WS_HEADER_SIZE_MAX  14
+#define WS_KEY_SIZE         24  // base64 of 16 bytes
+#define WS_ACCEPT_SIZE      28  // base64 of SHA-1
 
 enum ws_role { WS_CLIENT, WS_SERVER };  // ours
 
@@ -61,16 +61,16 @@ struct ws_decoder {
     uint8_t header[WS_HEADER_SIZE_MAX];
     uint8_t header_size;
     bool in_payload;
-    bool in_message;            // between the first and the last frame of a message
-    bool part_first;            // nothing of this message was given yet
-    bool ended;                 // a close frame was read: nothing may follow
+    bool in_message;  // between the first and the last frame of a message
+    bool part_first;  // nothing of this message was given yet
+    bool ended;       // a close frame was read: nothing may follow
     enum ws_opcode message_kind;
     uint8_t mask[4];
     uint64_t frame_size, frame_at;
     uint64_t message_size, message_size_max;
     struct ws_utf8 utf8;
     char control[WS_CONTROL_SIZE_MAX];
-    unsigned bad_code;          // of WS_BAD: enum ws_close
+    unsigned bad_code;  // of WS_BAD: enum ws_close
     const char *bad_text;
 };
 
@@ -81,8 +81,7 @@ enum ws_answer ws_decode(struct ws_decoder *decoder, char *data, size_t size, si
                          struct ws_part *ret_part);
 
 /* Adds one frame. A client's is masked with `mask`, which must be unpredictable; NULL for a server. */
-void ws_put(struct buf *out, enum ws_opcode opcode, bool last, const void *data, size_t size,
-            const uint8_t mask[4]);
+void ws_put(struct buf *out, enum ws_opcode opcode, bool last, const void *data, size_t size, const uint8_t mask[4]);
 /* Adds a close frame; WS_CLOSE_NO_CODE sends an empty one. A reason over 123 bytes is cut between
  * characters. */
 void ws_put_close(struct buf *out, unsigned code, const char *reason, const uint8_t mask[4]);
@@ -105,8 +104,8 @@ enum cx_err ws_upgrade_check(const struct http_request *request, const char *off
 void ws_put_upgrade(struct buf *out, const char *accept, const char *protocol);
 /* Client: the request, and whether the server's answer is one to it. `protocols`, parted by commas, are
  * those asked for, or NULL; `fields` are whole extra lines ("Authorization: Bearer x\r\n") or NULL. */
-void ws_put_request(struct buf *out, const char *host, const char *target, const char *key,
-                    const char *protocols, const char *fields);
+void ws_put_request(struct buf *out, const char *host, const char *target, const char *key, const char *protocols,
+                    const char *fields);
 enum cx_err ws_reply_check(const struct http_reply *reply, const char *key, const char *protocols,
                            char ret_protocol[64]);
 

@@ -69,10 +69,7 @@ void raw_send(struct raw *raw, const char *bytes)
     net_conn_send(raw->conn, bytes, strlen(bytes));
 }
 
-bool raw_has(const struct raw *raw, const char *text)
-{
-    return strstr(raw->in.data, text) != NULL;
-}
+bool raw_has(const struct raw *raw, const char *text) { return strstr(raw->in.data, text) != NULL; }
 
 void raw_done(struct raw *raw)
 {

@@ -11,12 +11,12 @@ struct net_loop *test_loop(void);
 void test_loop_done(void);
 
 /* Turns the loop until the condition holds. */
-#define RUN_UNTIL(what)                                                                  \
-    do {                                                                                 \
-        while (!(what)) {                                                                \
-            if (!net_loop_turn(test_loop(), true) && !(what))                            \
+#define RUN_UNTIL(what)                                                                           \
+    do {                                                                                          \
+        while (!(what)) {                                                                         \
+            if (!net_loop_turn(test_loop(), true) && !(what))                                     \
                 test_fail(__FILE__, __LINE__, "nothing can happen any more, and not: %s", #what); \
-        }                                                                                \
+        }                                                                                         \
     } while (0)
 
 /* A TCP client on the loop: sends raw bytes, keeps what comes. */
@@ -24,7 +24,7 @@ struct raw {
     struct net_conn *conn;  // NULL: it ended
     struct buf in;
     bool open;
-    enum cx_err err;        // of the end
+    enum cx_err err;  // of the end
 };
 
 void raw_open(struct raw *raw, uint16_t port);

@@ -50,7 +50,9 @@ static void on_request(void *ctx, struct http_exchange *x)
 {
     static const struct net_ws_events events = {.on_message = on_guest_message, .on_close = on_guest_close};
     struct guest *guest = calloc(1, sizeof *guest);
-    struct net_ws_options options = {.events = &events, .ctx = guest, .message_size_max = 16 * 1024 * 1024,
+    struct net_ws_options options = {.events = &events,
+                                     .ctx = guest,
+                                     .message_size_max = 16 * 1024 * 1024,
                                      .limits = {.queue_max = 64 * 1024 * 1024}};
     (void)ctx;
     guest->at = &guests;
@@ -115,8 +117,8 @@ static void on_message(void *ctx, bool text, const char *data, size_t size)
 {
     struct caller *caller = ctx;
     unsigned n = caller->echoed++;
-    bool right = text == (n % 2 == 0) && n / 2 < SIZE_COUNT && size == sizes[n / 2] &&
-                 memcmp(data, caller->bytes, size) == 0;
+    bool right =
+        text == (n % 2 == 0) && n / 2 < SIZE_COUNT && size == sizes[n / 2] && memcmp(data, caller->bytes, size) == 0;
     caller->wrong += !right;
     if (caller->echoed == 2 * SIZE_COUNT) {
         printf("echoed %u\n", caller->echoed - caller->wrong);
@@ -139,8 +141,8 @@ static int call(const char *url, const char *ca_file)
     struct caller caller = {.bytes = malloc(size_max)};
     for (size_t i = 0; i < size_max; i++)
         caller.bytes[i] = (char)('a' + i % 26);
-    struct net_ws_options options = {.events = &events, .ctx = &caller, .protocols = "corten.other,corten.echo",
-                                     .ca_file = ca_file};
+    struct net_ws_options options = {
+        .events = &events, .ctx = &caller, .protocols = "corten.other,corten.echo", .ca_file = ca_file};
     if (net_ws_connect(loop, url, &options, &caller.ws)) {
         fprintf(stderr, "ws_echo: %s\n", cx_detail());
         return 1;

@@ -1,97 +1,18 @@
 /* HTTP without sockets: what is understood, what is refused and by which name, whole and byte by byte. */
-#include "lib/guard.h"
+#include "lib/feed.h"
 #include "lib/test.h"
 #include "proto/http.h"
-
-#define BODY_MAX 1000
-
-/* What a stream of bytes came to: the requests in it, and what stopped it. */
-struct outcome {
-    enum http_refusal refusal;
-    unsigned requests;
-    struct buf log;  // "POST /a?x=1 [body]" for each
-};
-
-struct reader {
-    struct http_head_scan scan;
-    struct buf head;
-    struct http_request request;
-    struct http_field field[HTTP_FIELDS_MAX];
-    struct http_body body;
-    bool in_body;
-};
-
-static bool read_step(struct reader *r, struct outcome *o, const char *data, size_t size, size_t *ret_used)
-{
-    if (!r->in_body) {
-        size_t skip = 0;
-        enum http_answer answer = http_head_scan(&r->scan, data, size, ret_used, &skip, &o->refusal);
-        if (answer == HTTP_BAD)
-            return false;
-        buf_add(&r->head, data + skip, *ret_used - skip);
-        if (answer == HTTP_MORE)
-            return true;
-        CHECK_EQ(r->head.size, r->scan.size);
-        o->refusal = http_request_parse(r->head.data, r->head.size, r->field, &r->request);
-        if (o->refusal == HTTP_REFUSE_NONE)
-            o->refusal = http_body_init(&r->body, &r->request, BODY_MAX);
-        if (o->refusal != HTTP_REFUSE_NONE)
-            return false;
-        buf_printf(&o->log, "%s %s%s%s [", http_method_name(r->request.method), r->request.path,
-                   *r->request.query ? "?" : "", r->request.query);
-        r->in_body = true;
-        data += *ret_used;
-        size -= *ret_used;
-    }
-    size_t used = 0;
-    struct span piece;
-    enum http_answer answer = http_body_decode(&r->body, data, size, &used, &piece, &o->refusal);
-    if (piece.size)
-        buf_add(&o->log, piece.data, piece.size);
-    if (answer == HTTP_BAD)
-        return false;
-    *ret_used += used;
-    if (answer == HTTP_DONE) {
-        buf_text(&o->log, r->request.keep_alive ? "]" : "] close");
-        o->requests++;
-        r->in_body = false;
-        r->scan = (struct http_head_scan){0};
-        buf_reset(&r->head);
-    }
-    return true;
-}
-
-/* Feeds the bytes in steps, each ending where memory ends. */
-static struct outcome feed(const char *raw, size_t size, size_t step)
-{
-    struct reader r = {0};
-    struct outcome o = {0};
-    buf_text(&o.log, "");
-    bool good = true;
-    for (size_t at = 0; at < size && good; at += step) {
-        size_t take = size - at < step ? size - at : step;
-        char *data = guard_copy(raw + at, take);
-        for (size_t done = 0; done < take && good;) {
-            size_t used = 0;
-            good = read_step(&r, &o, data + done, take - done, &used);
-            done += used;
-        }
-        guard_free(data, take);
-    }
-    buf_done(&r.head);
-    return o;
-}
 
 /* The same verdict however the bytes are cut. */
 static struct outcome read_all(const char *raw, size_t size)
 {
-    struct outcome whole = feed(raw, size, size);
+    struct outcome whole = feed_http(raw, size, size);
     for (size_t step = 1; step <= 7; step += 2) {
-        struct outcome cut = feed(raw, size, step);
+        struct outcome cut = feed_http(raw, size, step);
         CHECK_STR(http_refusal_name(cut.refusal), http_refusal_name(whole.refusal));
         CHECK_EQ(cut.requests, whole.requests);
         CHECK_STR(cut.log.data, whole.log.data);
-        buf_done(&cut.log);
+        outcome_done(&cut);
     }
     return whole;
 }
@@ -109,11 +30,11 @@ static void run_probes(const struct probe *probe, size_t count)
         if (strcmp(name, probe[i].refusal) != 0 || o.requests != probe[i].requests)
             test_fail(__FILE__, __LINE__, "%s: %s after %u requests, not %s after %u", probe[i].name, name, o.requests,
                       probe[i].refusal, probe[i].requests);
-        buf_done(&o.log);
+        outcome_done(&o);
     }
 }
 
-#define P "POST / HTTP/1.1\r\nHost: a\r\n"
+#define P    "POST / HTTP/1.1\r\nHost: a\r\n"
 #define NEXT "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 
 TEST(http, refuses_every_framing_trick_of_the_study)
@@ -144,6 +65,11 @@ TEST(http, refuses_every_framing_trick_of_the_study)
          "HTTP_LENGTH_TWICE", 0},
         {"Transfer-Encoding: identity", P "Transfer-Encoding: identity\r\n\r\n", "HTTP_ENCODING", 0},
         {"LF in chunk extension", P "Transfer-Encoding: chunked\r\n\r\n5;a\nb\r\nhello\r\n0\r\n\r\n", "HTTP_CHUNK", 0},
+        {"comma in chunk extension", P "Transfer-Encoding: chunked\r\n\r\n5;a,b\r\nhello\r\n0\r\n\r\n", "HTTP_CHUNK",
+         0},
+        {"nameless chunk extension", P "Transfer-Encoding: chunked\r\n\r\n5;\r\nhello\r\n0\r\n\r\n", "HTTP_CHUNK", 0},
+        {"open quote in chunk extension", P "Transfer-Encoding: chunked\r\n\r\n5;a=\"\r\nhello\r\n0\r\n\r\n",
+         "HTTP_CHUNK", 0},
         {"chunk size overflow", P "Transfer-Encoding: chunked\r\n\r\n10000000000000005\r\nhello\r\n0\r\n\r\n",
          "HTTP_CHUNK", 0},
         {"chunk size of zeros", P "Transfer-Encoding: chunked\r\n\r\n000000005\r\nhello\r\n0\r\n\r\n", "HTTP_CHUNK", 0},
@@ -156,6 +82,7 @@ TEST(http, refuses_every_framing_trick_of_the_study)
         {"trailer", P "Transfer-Encoding: chunked\r\n\r\n0\r\nHost: b\r\n\r\n", "HTTP_TRAILER", 0},
         {"gzip, chunked", P "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "HTTP_ENCODING", 0},
         {"chunked, gzip", P "Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n", "HTTP_ENCODING", 0},
+        {"chunked with a tab behind it", P "Transfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n", "HTTP_ENCODING", 0},
         {"chunked twice", P "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
          "HTTP_ENCODING", 0},
         {"chunked in HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP_ENCODING_1_0",
@@ -205,29 +132,27 @@ TEST(http, refuses_what_is_no_request_by_name)
     run_probes(probes, ARRAY_COUNT(probes));
     struct outcome o = read_all("GET /\0 HTTP/1.1\r\n", 17);
     CHECK_STR(http_refusal_name(o.refusal), "HTTP_CONTROL");
-    buf_done(&o.log);
+    outcome_done(&o);
 }
 
-static struct outcome read_text(const char *raw)
-{
-    return read_all(raw, strlen(raw));
-}
+static struct outcome read_text(const char *raw) { return read_all(raw, strlen(raw)); }
 
 TEST(http, reads_requests_that_follow_each_other)
 {
-    struct outcome o = read_text("GET /a?x=1&y HTTP/1.1\r\nHost: h:80\r\n\r\n"
-                                 "\r\n" P "Content-Length: 5\r\n\r\nhello"
-                                 P "transfer-encoding: Chunked\r\n\r\n5;ext=\"v\"\r\nhello\r\n00006\r\n world\r\n0\r\n\r\n"
-                                 "OPTIONS * HTTP/1.1\r\nHost:\r\nConnection: foo , Close\r\n\r\n");
+    struct outcome o =
+        read_text("GET /a?x=1&y HTTP/1.1\r\nHost: h:80\r\n\r\n"
+                  "\r\n" P "Content-Length: 5\r\n\r\nhello" P
+                  "transfer-encoding: Chunked\r\n\r\n5;ext=\"v\"\r\nhello\r\n00006\r\n world\r\n0\r\n\r\n"
+                  "OPTIONS * HTTP/1.1\r\nHost:\r\nConnection: foo , Close\r\n\r\n");
     CHECK_STR(http_refusal_name(o.refusal), "HTTP_NONE");
     CHECK_STR(o.log.data, "GET /a?x=1&y []POST / [hello]POST / [hello world]OPTIONS * [] close");
-    buf_done(&o.log);
+    outcome_done(&o);
     o = read_text("GET / HTTP/1.0\r\n\r\n");
     CHECK_STR(o.log.data, "GET / [] close");
-    buf_done(&o.log);
+    outcome_done(&o);
     o = read_text("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n");
     CHECK_STR(o.log.data, "GET / []");
-    buf_done(&o.log);
+    outcome_done(&o);
 }
 
 static struct http_request parse(const char *raw, char *room, struct http_field *field)
@@ -242,9 +167,10 @@ TEST(http, gives_fields_as_strings_without_the_space_around)
 {
     char room[400];
     struct http_field field[HTTP_FIELDS_MAX];
-    struct http_request r = parse("POST /x HTTP/1.1\r\nHost: a:1\r\nX-One:  two words \t\r\nEmpty:\r\nExpect: 100-Continue\r\n"
-                                  "X-Utf: \xc3\xa9\r\nContent-Length: 7\r\n\r\n",
-                                  room, field);
+    struct http_request r =
+        parse("POST /x HTTP/1.1\r\nHost: a:1\r\nX-One:  two words \t\r\nEmpty:\r\nExpect: 100-Continue\r\n"
+              "X-Utf: \xc3\xa9\r\nContent-Length: 7\r\n\r\n",
+              room, field);
     CHECK_EQ(r.field_count, 6);
     CHECK_STR(http_field_get(r.field, r.field_count, "x-one"), "two words");
     CHECK_STR(http_field_get(r.field, r.field_count, "EMPTY"), "");
@@ -253,7 +179,8 @@ TEST(http, gives_fields_as_strings_without_the_space_around)
     CHECK_STR(r.host, "a:1");
     CHECK_EQ(r.content_length, 7);
     CHECK(r.expect_continue && r.keep_alive && !r.upgrade_websocket);
-    r = parse("GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n", room, field);
+    r = parse("GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n", room,
+              field);
     CHECK(r.upgrade_websocket);
 }
 
@@ -274,11 +201,11 @@ static const char *refusal_of_size(char what, size_t count)
         buf_text(&raw, "\r\n");
     }
     buf_text(&raw, "\r\n");
-    struct outcome whole = feed(raw.data, raw.size, raw.size), bytes = feed(raw.data, raw.size, 1000);
+    struct outcome whole = feed_http(raw.data, raw.size, raw.size), bytes = feed_http(raw.data, raw.size, 1000);
     CHECK_EQ(whole.refusal, bytes.refusal);
     buf_done(&raw);
-    buf_done(&whole.log);
-    buf_done(&bytes.log);
+    outcome_done(&whole);
+    outcome_done(&bytes);
     return http_refusal_name(whole.refusal);
 }
 
@@ -349,7 +276,7 @@ TEST(http, writes_chunks_that_it_reads_back)
     CHECK_EQ(o.requests, 1);
     CHECK_EQ(o.log.size, strlen("POST / []") + 505);
     buf_done(&out);
-    buf_done(&o.log);
+    outcome_done(&o);
 }
 
 TEST(http, parses_a_servers_answer)

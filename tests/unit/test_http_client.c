@@ -6,7 +6,7 @@
 
 struct result {
     struct http_call *call;
-    struct buf log;      // "head 200 text/plain;body abc;"
+    struct buf log;  // "head 200 text/plain;body abc;"
     unsigned done, status;
     enum cx_err err;
     char why[300];
@@ -130,8 +130,10 @@ TEST(http_client, sends_and_gathers)
     struct result a = {0}, b = {0}, c = {0}, d = {0};
     static const char *const fields[] = {"X-Extra: one", "Content-Type: application/json"};
     set_up();
-    send_to("/echo", (struct http_call_options){.body = "hello", .body_size = 5, .fields = fields, .field_count = 2,
-                                                .on_head = on_head}, &a);
+    send_to("/echo",
+            (struct http_call_options){
+                .body = "hello", .body_size = 5, .fields = fields, .field_count = 2, .on_head = on_head},
+            &a);
     send_to("/echo", (struct http_call_options){.method = "PUT", .body = "x\0y", .body_size = 3}, &b);
     send_to("/echo", (struct http_call_options){.method = "DELETE"}, &c);
     send_to("/echo", (struct http_call_options){.method = "HEAD"}, &d);

@@ -7,7 +7,7 @@
 #include "net/http_server.h"
 
 static struct http_server *server;
-static struct http_exchange *held;   // of GET /hold and /stream
+static struct http_exchange *held;  // of GET /hold and /stream
 static unsigned gone, drained, requests;
 static struct net_timer later;
 
@@ -23,10 +23,7 @@ static void on_drain(void *ctx)
     drained++;
 }
 
-static void respond_later(void *ctx)
-{
-    http_respond(ctx, 200, "text/plain", "later", 5);
-}
+static void respond_later(void *ctx) { http_respond(ctx, 200, "text/plain", "later", 5); }
 
 static void echo(struct http_exchange *x)
 {
@@ -114,7 +111,8 @@ TEST(http_server, answers_and_keeps_the_connection)
 TEST(http_server, takes_a_request_that_comes_byte_by_byte)
 {
     struct raw c;
-    const char *bytes = "\r\nPOST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+    const char *bytes =
+        "\r\nPOST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
     raw_open(&c, serve((struct http_server_options){0}));
     RUN_UNTIL(c.open);
     for (; *bytes; bytes++) {
@@ -158,7 +156,8 @@ TEST(http_server, ends_garbage_in_a_named_error_on_that_connection_alone)
         {"\x16\x03\x01\x02", "HTTP/1.1 400 ", "HTTP_CONTROL"},
         {"GET / HTTP/1.1\nHost: a\n\n", "HTTP/1.1 400 ", "HTTP_LINE_END"},
         {"GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 ", "HTTP_HOST_MISSING"},
-        {"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n12345678901", "HTTP/1.1 413 ", "HTTP_BODY_TOO_LARGE"},
+        {"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n12345678901", "HTTP/1.1 413 ",
+         "HTTP_BODY_TOO_LARGE"},
         {"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "HTTP/1.1 400 ", "HTTP_CHUNK"},
         {"BREW / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 501 ", "HTTP_METHOD_UNKNOWN"},
     };
@@ -314,8 +313,8 @@ TEST(http_server, makes_a_producer_wait_for_a_slow_reader)
 TEST(http_server, gives_up_slow_heads_bodies_and_idle_connections)
 {
     struct raw idle, head, body, fresh;
-    uint16_t port = serve((struct http_server_options){
-        .header_timeout_ms = 60, .body_timeout_ms = 60, .idle_timeout_ms = 60});
+    uint16_t port =
+        serve((struct http_server_options){.header_timeout_ms = 60, .body_timeout_ms = 60, .idle_timeout_ms = 60});
     raw_open(&idle, port);
     raw_open(&head, port);
     raw_open(&body, port);

@@ -75,8 +75,8 @@ TEST(json, reads_decimals_exactly)
     static const struct {
         const char *text;
         int64_t value;
-    } good[] = {{"0.7", 7000},  {"0.1", 1000},    {"1", 10000},   {"2", 20000},  {"0", 0},
-                {"0.0001", 1},  {"1.9999", 19999}, {"1e-1", 1000}, {"2e0", 20000}, {"0.30000000000000004", 3000}};
+    } good[] = {{"0.7", 7000}, {"0.1", 1000},     {"1", 10000},   {"2", 20000},   {"0", 0},
+                {"0.0001", 1}, {"1.9999", 19999}, {"1e-1", 1000}, {"2e0", 20000}, {"0.30000000000000004", 3000}};
     char text[64];
     int64_t value = 0;
     for (size_t i = 0; i < ARRAY_COUNT(good); i++) {
@@ -100,7 +100,8 @@ TEST(json, reads_decimals_exactly)
 
 TEST(json, reads_integers_without_floats)
 {
-    json_t *doc = parsed("{\"a\":9007199254740993,\"b\":\"18446744073709551615\",\"c\":1.0,\"d\":\"01\",\"e\":-1,\"f\":\"99999999999999999999\"}");
+    json_t *doc = parsed("{\"a\":9007199254740993,\"b\":\"18446744073709551615\",\"c\":1.0,\"d\":\"01\",\"e\":-1,\"f\":"
+                         "\"99999999999999999999\"}");
     struct json_at root = json_at_root(doc);
     uint64_t u;
     int64_t i;
@@ -138,8 +139,18 @@ TEST(json, reads_hexadecimal_of_one_size)
 
 TEST(json, refuses_bad_documents)
 {
-    static const char *const bad[] = {"",        "{",           "{\"a\":1,\"a\":2}", "[1,]",     "1 2",  "{\"a\":\"\xff\"}",
-                                      "nul",     "[\"\\u0000\"]", "{'a':1}",          "[1e999]",  "[01]", "[99999999999999999999]",
+    static const char *const bad[] = {"",
+                                      "{",
+                                      "{\"a\":1,\"a\":2}",
+                                      "[1,]",
+                                      "1 2",
+                                      "{\"a\":\"\xff\"}",
+                                      "nul",
+                                      "[\"\\u0000\"]",
+                                      "{'a':1}",
+                                      "[1e999]",
+                                      "[01]",
+                                      "[99999999999999999999]",
                                       "\"\\ud800\""};
     json_t *root = NULL;
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {

@@ -11,10 +11,7 @@
 
 static struct buf log_;
 
-static void say(void *ctx)
-{
-    buf_text(&log_, ctx);
-}
+static void say(void *ctx) { buf_text(&log_, ctx); }
 
 TEST(loop, fires_timers_in_the_order_of_their_times)
 {

@@ -1,46 +1,13 @@
 /* Server-sent events, written and read, whole and byte by byte. */
-#include "lib/guard.h"
+#include "lib/feed.h"
 #include "lib/test.h"
 #include "proto/sse.h"
-
-/* "event/id=data" for each event, with | for LF; then how it ended. */
-static struct buf feed(const char *raw, size_t size, size_t step, size_t cap)
-{
-    struct sse_decoder d;
-    char *room = malloc(cap);
-    struct buf log = {0};
-    enum sse_answer answer = SSE_MORE;
-    sse_decoder_init(&d, room, cap);
-    for (size_t at = 0; at < size && answer != SSE_BAD; at += step) {
-        size_t take = size - at < step ? size - at : step;
-        char *data = guard_copy(raw + at, take);
-        for (size_t done = 0; done < take;) {
-            size_t used = 0;
-            struct sse_event event;
-            answer = sse_decode(&d, data + done, take - done, &used, &event);
-            if (answer == SSE_BAD)
-                break;
-            if (answer == SSE_DONE) {
-                buf_printf(&log, "%s/%s=", event.event, event.id);
-                for (size_t i = 0; i < event.data_size; i++)
-                    buf_add(&log, event.data[i] == '\n' ? "|" : event.data + i, 1);
-                buf_text(&log, ";");
-                CHECK_EQ(event.data[event.data_size], 0);
-            }
-            done += used;
-        }
-        guard_free(data, take);
-    }
-    buf_text(&log, answer == SSE_BAD ? sse_fault_text(d.fault) : sse_is_between(&d) ? "between" : "inside");
-    free(room);
-    return log;
-}
 
 static void expect(const char *raw, size_t cap, const char *wanted)
 {
     size_t size = strlen(raw);
     for (size_t step = 1; step <= size; step++) {
-        struct buf log = feed(raw, size, step, cap);
+        struct buf log = feed_sse(raw, size, step, cap);
         CHECK_STR(log.data, wanted);
         buf_done(&log);
     }
@@ -58,10 +25,14 @@ TEST(sse, reads_what_the_standard_shows)
 
 TEST(sse, takes_every_line_end_and_a_byte_order_mark)
 {
-    expect("\xef\xbb\xbf" "data: a\r\ndata: b\r\n\r\n", 100, "/=a|b;between");
+    expect("\xef\xbb\xbf"
+           "data: a\r\ndata: b\r\n\r\n",
+           100, "/=a|b;between");
     expect("data: a\rdata: b\r\r", 100, "/=a|b;between");
     expect("data: a\r\n\ndata: b\n\r", 100, "/=a;/=b;between");
-    expect("data: a\n\n\xef\xbb\xbf" "data: b\n\n", 100, "/=a;between");
+    expect("data: a\n\n\xef\xbb\xbf"
+           "data: b\n\n",
+           100, "/=a;between");
 }
 
 TEST(sse, reads_a_completion_stream)

@@ -10,7 +10,7 @@
 /* One end and what it heard. */
 struct side {
     struct net_ws *ws;
-    struct buf log;      // "open p;text:x;binary of 70000;close 1000 bye;"
+    struct buf log;  // "open p;text:x;binary of 70000;close 1000 bye;"
     unsigned messages, closes, drains;
     bool echo, pause_after_each, close_in_message, shut_in_message, shut_in_open;
 };
@@ -114,10 +114,7 @@ static void tear_down(void)
     buf_done(&server.log);
 }
 
-static void say(struct side *s, const char *text)
-{
-    CHECK(net_ws_send_text(s->ws, text, strlen(text)));
-}
+static void say(struct side *s, const char *text) { CHECK(net_ws_send_text(s->ws, text, strlen(text))); }
 
 TEST(ws_conn, carries_messages_both_ways_in_every_size)
 {
@@ -270,8 +267,9 @@ TEST(ws_conn, keeps_a_silent_peer_that_answers_pings)
     tear_down();
 }
 
-#define HELLO "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
-              "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+#define HELLO                                                                    \
+    "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 
 TEST(ws_conn, ends_garbage_with_a_code_on_that_connection_alone)
 {
@@ -360,8 +358,8 @@ TEST(ws_conn, refuses_handshakes_by_name)
 
 TEST(ws_conn, names_bad_urls_and_servers)
 {
-    static const char *const bad[] = {"http://a/", "ws://", "ws://a:0/", "ws://a:99999", "ws://u@a/", "ws://a/b c",
-                                      "ws://[::1", "ws://a:x", "ws:///x", ""};
+    static const char *const bad[] = {"http://a/",  "ws://",     "ws://a:0/", "ws://a:99999", "ws://u@a/",
+                                      "ws://a/b c", "ws://[::1", "ws://a:x",  "ws:///x",      ""};
     struct net_ws_options options = {.events = &events, .ctx = &client};
     uint16_t port = serve();
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
@@ -376,10 +374,7 @@ TEST(ws_conn, names_bad_urls_and_servers)
     tear_down();
 }
 
-static void hold(void *ctx, struct http_exchange *x)
-{
-    *(struct http_exchange **)ctx = x;
-}
+static void hold(void *ctx, struct http_exchange *x) { *(struct http_exchange **)ctx = x; }
 
 TEST(ws_conn, gives_up_a_server_that_does_not_shake_hands)
 {
