@@ -582,7 +582,7 @@ static void node_is_due(struct node_pool *pool, uint32_t node)
     case NODE_OFFLINE:
     case NODE_GONE:
     case NODE_BANNED:
-    case NODE_STATE_COUNT: cx_assert(!"due for nothing"); return;
+    case NODE_STATE_COUNT: cx_assert(false); return;
     }
     cx_assert(absent);
     node_pool_move(pool, node, NODE_OFFLINE, NODE_REASON_ABSENT);
