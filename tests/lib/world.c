@@ -35,6 +35,7 @@ static struct world *fresh(uint32_t which)
     CHECK(catalog_init(&w->catalog, &w->arena, &w->step));
     CHECK(reputation_init(&w->reputation, &w->arena, &w->step));
     CHECK(node_pool_init(&w->pool, &w->arena, &w->step, &w->account, &w->payment, &w->catalog, &w->reputation));
+    CHECK(cognitive_init(&w->cognitive, &w->arena, &w->step, &w->account, &w->catalog, &w->pool, &w->reputation));
     return w;
 }
 
@@ -79,25 +80,47 @@ struct world *world_open(void)
     return w;
 }
 
-static uint64_t due_ms(struct world *w) { return u64_min(account_due_ms(&w->account), node_pool_due_ms(&w->pool)); }
+static uint64_t due_ms(struct world *w)
+{
+    uint64_t due_ms = u64_min(account_due_ms(&w->account), node_pool_due_ms(&w->pool));
+    return u64_min(due_ms, cognitive_due_ms(&w->cognitive));
+}
 
 struct world *world_empty(void) { return fresh(1); }
+
+static void sweep(struct world *w)
+{
+    uint64_t first_ms = due_ms(w);
+    if (account_due_ms(&w->account) == first_ms)
+        account_sweep(&w->account);
+    else if (node_pool_due_ms(&w->pool) == first_ms)
+        node_pool_sweep(&w->pool);
+    else
+        cognitive_sweep(&w->cognitive);
+}
 
 void world_settle(struct world *w)
 {
     for (uint32_t i = 0; due_ms(w) <= w->step.now_ms; i++) {
         CHECK(i < 10000);
         w->sweeps++;
-        if (account_due_ms(&w->account) <= node_pool_due_ms(&w->pool))
-            account_sweep(&w->account);
-        else
-            node_pool_sweep(&w->pool);
+        sweep(w);
     }
     account_check(&w->account);
     payment_check(&w->payment);
     catalog_check(&w->catalog);
     reputation_check(&w->reputation);
     node_pool_check(&w->pool);
+    /* Without an oracle a test plays the rounds itself, and cognitive does not know of them. */
+    if (w->cognitive.oracle_count > 0)
+        cognitive_check(&w->cognitive);
+}
+
+static void hear_oracles(struct world *w)
+{
+    for (uint32_t i = 0; i < w->cognitive.oracle_count; i++)
+        if (w->cognitive.oracle[i].state == ORACLE_LIVE && !w->mute[i])
+            CHECK_EQ(world_beat(w, i, w->cognitive.oracle[i].duties), VERDICT_ACCEPTED);
 }
 
 static void wait_hearing(struct world *w, uint64_t ms, uint32_t from)
@@ -108,6 +131,7 @@ static void wait_hearing(struct world *w, uint64_t ms, uint32_t from)
         w->step.seq++;
         ms -= step;
         hear_routers(w, from);
+        hear_oracles(w);
         world_settle(w);
     }
 }
@@ -115,6 +139,31 @@ static void wait_hearing(struct world *w, uint64_t ms, uint32_t from)
 void world_wait(struct world *w, uint64_t ms) { wait_hearing(w, ms, 0); }
 
 void world_wait_without(struct world *w, uint64_t ms) { wait_hearing(w, ms, 1); }
+
+struct address world_oracle_address(uint32_t n) { return test_address('E', n); }
+
+/* The value of oracle n's chain after so many heartbeats: the first is hashed most often. */
+static struct hash chain_at(uint32_t n, uint32_t beats)
+{
+    struct hash h = test_hash('c', n);
+    CHECK(beats <= WORLD_CHAIN);
+    for (uint32_t i = beats; i < WORLD_CHAIN; i++)
+        keccak256(h.b, sizeof h.b, &h);
+    return h;
+}
+
+void world_oracle(struct world *w, uint32_t n, uint32_t quorum)
+{
+    struct cmd_oracle_add cmd = {world_oracle_address(n), test_address('P', n), chain_at(n, 0), (uint8_t)quorum};
+    CHECK_EQ(cognitive_oracle_add(&w->cognitive, &cmd), VERDICT_ACCEPTED);
+    CHECK_EQ(world_beat(w, n, DUTY_ROUND | DUTY_AUDIT), VERDICT_ACCEPTED);
+}
+
+enum verdict world_beat(struct world *w, uint32_t n, uint32_t duties)
+{
+    struct cmd_oracle_heartbeat cmd = {chain_at(n, ++w->beats[n]), duties};
+    return cognitive_heartbeat(&w->cognitive, &cmd, n);
+}
 
 struct address world_node_address(uint32_t n) { return test_address('N', n); }
 
@@ -233,6 +282,7 @@ static void rows(struct world *w, struct rows *rows)
     catalog_rows(&w->catalog, rows);
     reputation_rows(&w->reputation, rows, &w->pool.slots);
     node_pool_rows(&w->pool, rows);
+    cognitive_rows(&w->cognitive, rows);
 }
 
 static void root(struct world *w, struct hash *ret_root)

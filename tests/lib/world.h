@@ -2,7 +2,7 @@
 #ifndef CORTEN_TESTS_WORLD_H
 #define CORTEN_TESTS_WORLD_H
 
-#include "core/node_pool.h"
+#include "core/cognitive.h"
 
 struct world {
     struct step step;
@@ -13,8 +13,11 @@ struct world {
     struct catalog catalog;
     struct reputation reputation;
     struct node_pool pool;
+    struct cognitive cognitive;
     struct arena arena;
-    uint32_t link;  // the last one given
+    uint32_t beats[ORACLES_MAX];  // heartbeats that each oracle has made
+    bool mute[ORACLES_MAX];       // makes none while time passes
+    uint32_t link;                // the last one given
     uint32_t sweeps;
 };
 
@@ -24,7 +27,7 @@ struct world *world_open(void);
 struct world *world_empty(void);
 /* Runs what is due, to the end; then whether all still agrees. */
 void world_settle(struct world *w);
-/* So much later, with both routers heard meanwhile. */
+/* So much later, with both routers and the oracles that live heard meanwhile. */
 void world_wait(struct world *w, uint64_t ms);
 /* As many milliseconds with router 0 silent. */
 void world_wait_without(struct world *w, uint64_t ms);
@@ -42,6 +45,11 @@ enum verdict world_leave(struct world *w, uint32_t n);
 void world_pass_all(struct world *w);
 /* world_join, and passed: EPHEMERAL. */
 uint32_t world_admit(struct world *w, uint32_t n, uint32_t operator);
+/* Oracle n, slot n: of an operator of its own, with a hash chain of WORLD_CHAIN heartbeats. Quorum as given. */
+#define WORLD_CHAIN 400
+struct address world_oracle_address(uint32_t n);
+void world_oracle(struct world *w, uint32_t n, uint32_t quorum);
+enum verdict world_beat(struct world *w, uint32_t n, uint32_t duties);
 enum node_state world_state(const struct world *w, uint32_t n);
 /* Forgets the events so far; the last of a type, or NULL; how many of a type. */
 void world_forget(struct world *w);
