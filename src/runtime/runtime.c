@@ -401,24 +401,26 @@ static void measured_chunk(void *ctx, const char *text, size_t size, uint32_t to
         rt->measure.first_us = now_us();
 }
 
-/* The first token is not counted in the speed: what came before it is in the TTFT. */
+/* The first token is not counted in the speed, for what came before it is in the TTFT; unless no text came, which is
+ * how models that think first answer short questions. */
 static void measured_done(void *ctx, const struct runtime_result *result)
 {
     struct runtime *rt = ctx;
-    uint64_t end_us = now_us();
+    uint64_t end_us = now_us(), begin_us = rt->measure.begin_us, first_us = rt->measure.first_us;
+    uint64_t tokens = result->tokens_out;
     if (result->finish == RUNTIME_FINISH_ERROR) {
         end_measure(rt, CX_IO, result->error);
         return;
     }
-    if (rt->measure.first_us == 0 || result->tokens_out == 0) {
+    if (tokens == 0) {
         end_measure(rt, CX_IO, "the engine answered its first prompt with nothing");
         return;
     }
-    uint64_t first_us = rt->measure.first_us, tokens = result->tokens_out;
-    uint64_t spent_us = tokens > 1 ? end_us - first_us : end_us - rt->measure.begin_us;
-    tokens = tokens > 1 ? tokens - 1 : 1;
-    rt->info.ttft_ms = (uint32_t)u64_max(1, (first_us - rt->measure.begin_us + 999) / 1000);
-    rt->info.tokens_per_s_milli = tokens * 1000000000u / u64_max(1, spent_us);
+    bool first_counts = first_us == 0 || tokens == 1;
+    first_us = first_us ? first_us : end_us;
+    uint64_t spent_us = u64_max(1, end_us - (first_counts ? begin_us : first_us));
+    rt->info.ttft_ms = (uint32_t)u64_max(1, (first_us - begin_us + 999) / 1000);
+    rt->info.tokens_per_s_milli = (first_counts ? tokens : tokens - 1) * 1000000000u / spent_us;
     end_measure(rt, CX_OK, "");
 }
 

@@ -247,7 +247,7 @@ TEST(openai, failing_servers_are_errors_never_answers)
 
 TEST(openai, a_server_that_stalls_is_given_up)
 {
-    struct job_record r = ask(STREAM CHUNK("Good "), true, &(struct runtime_options){.stall_ms = 300});
+    struct job_record r = ask(STREAM CHUNK("Good "), true, &(struct runtime_options){.stall_ms = 1500});
     CHECK_EQ(r.finish, RUNTIME_FINISH_ERROR);
     CHECK_STR(r.text.data, "Good ");
     check_has(r.error.data, "TIMEOUT");
@@ -257,7 +257,7 @@ TEST(openai, a_server_that_stalls_is_given_up)
 TEST(openai, an_answer_is_whole_with_its_done_however_the_connection_ends)
 {
     struct job_record r =
-        ask(STREAM CHUNK("a") FINISH("stop") USAGE DONE, true, &(struct runtime_options){.stall_ms = 300});
+        ask(STREAM CHUNK("a") FINISH("stop") USAGE DONE, true, &(struct runtime_options){.stall_ms = 1500});
     CHECK_EQ(r.finish, RUNTIME_FINISH_STOP);
     CHECK_EQ(r.tokens_out, 3);
     job_record_done(&r);
@@ -339,6 +339,24 @@ TEST(openai, it_is_measured_and_sends_its_key)
     check_has(request, "Authorization: Bearer secret-key\r\n");
     check_has(request, "\"stream\":true");
     free(request);
+    close_fixture(&f);
+}
+
+TEST(openai, models_that_think_before_they_talk_are_measured_and_silent_ones_refused)
+{
+    static const char thinking[] =
+        STREAM "data: {\"choices\":[{\"delta\":{\"reasoning_content\":\"hm\"}}]}\n\n" FINISH("length") USAGE DONE;
+    struct raw_answer answers[] = {{"/v1/models", MODELS, false}, {CHAT, thinking, false}};
+    struct fixture f = open_fixture(answers, 2, NULL);
+    char detail[600];
+    CHECK_EQ(job_measure(f.loop, f.rt, detail, sizeof detail), CX_OK);
+    CHECK(runtime_info(f.rt)->tokens_per_s_milli > 0);
+    close_fixture(&f);
+
+    answers[1].bytes = STREAM FINISH("stop") DONE;
+    f = open_fixture(answers, 2, NULL);
+    CHECK_EQ(job_measure(f.loop, f.rt, detail, sizeof detail), CX_IO);
+    check_has(detail, "nothing");
     close_fixture(&f);
 }
 
