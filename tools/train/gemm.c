@@ -3,22 +3,28 @@
 #include <assert.h>
 #include <string.h>
 
+#ifdef __AVX2__
+#define LANES 8u
+#else
+#define LANES 4u
+#endif
 #define ROWS  4u
-#define COLS  16u
+#define COLS  (2u * LANES)
 #define DEPTH 256u
 
-typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));
+/* As wide as the processor's registers; wider ones would be taken apart, slowly. */
+typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
-/* One 4 × 16 tile of c; panel holds `depth` rows of 16 of b. */
+/* One tile of c; panel holds `depth` rows of as many columns of b. */
 static inline __attribute__((always_inline)) void tile(uint32_t depth, struct gemm_view a, const float *panel, float *c,
                                                        uint32_t c_row)
 {
-    v8 *c0 = (v8 *)c, *c1 = (v8 *)(c + c_row), *c2 = (v8 *)(c + 2 * c_row), *c3 = (v8 *)(c + 3 * c_row);
-    v8 s00 = c0[0], s01 = c0[1], s10 = c1[0], s11 = c1[1], s20 = c2[0], s21 = c2[1], s30 = c3[0], s31 = c3[1];
+    lanes *c0 = (lanes *)c, *c1 = (lanes *)(c + c_row), *c2 = (lanes *)(c + 2 * c_row), *c3 = (lanes *)(c + 3 * c_row);
+    lanes s00 = c0[0], s01 = c0[1], s10 = c1[0], s11 = c1[1], s20 = c2[0], s21 = c2[1], s30 = c3[0], s31 = c3[1];
     const float *at = a.data;
     for (uint32_t k = 0; k < depth; k++) {
-        const v8 *b = (const v8 *)(panel + k * COLS);
-        v8 b0 = b[0], b1 = b[1];
+        const lanes *b = (const lanes *)(panel + k * COLS);
+        lanes b0 = b[0], b1 = b[1];
         float a0 = at[0], a1 = at[a.row], a2 = at[2 * a.row], a3 = at[3 * a.row];
         s00 += a0 * b0;
         s01 += a0 * b1;

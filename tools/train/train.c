@@ -230,7 +230,8 @@ int main(int argc, char **argv)
     fprintf(stderr, "%zu weights, %u verses, %u steps of %u tokens\n", model.size, corpus.count, args.steps,
             TOKENS_A_STEP);
     train(&model, &corpus, &args);
-    fprintf(stderr, "held out: %.4f nats a token\n", held_out_loss(&model, &corpus));
+    if (args.out)
+        fprintf(stderr, "held out: %.4f nats a token\n", held_out_loss(&model, &corpus));
     if (args.hash)
         print_hash(&model);
     bool ok = !args.out || gguf_write(&model, args.format, args.out);
