@@ -275,14 +275,15 @@ static void on_stall(void *ctx);
 
 static void restart_stall(struct http_call *call)
 {
-    if (!call->paused)
-        net_timer_start(call->client->loop, &call->stall, call->options.stall_ms, on_stall, call);
+    net_timer_start(call->client->loop, &call->stall, call->options.stall_ms, on_stall, call);
 }
 
 static size_t on_write(char *data, size_t one, size_t size, void *ctx)
 {
     struct http_call *call = ctx;
     (void)one;
+    if (!call->over && !call->paused)
+        tell_head(call);
     if (call->over)
         return CURL_WRITEFUNC_ERROR;
     if (call->paused)
@@ -293,9 +294,6 @@ static size_t on_write(char *data, size_t one, size_t size, void *ctx)
         return CURL_WRITEFUNC_ERROR;
     }
     restart_stall(call);
-    tell_head(call);
-    if (call->over)
-        return CURL_WRITEFUNC_ERROR;
     if (call->options.on_body)
         call->options.on_body(call->options.ctx, data, size);
     else

@@ -184,7 +184,7 @@ static void begin_exchange(struct http_peer *peer)
     peer->head = (struct buf){0};
     peer->scan = (struct http_head_scan){0};
     peer->x = x;
-    x->keep_alive = request.keep_alive && !s->stopping;
+    x->keep_alive = request.keep_alive;
     x->silent = request.method == HTTP_METHOD_HEAD;
     uint64_t size_max =
         s->options.body_size_max ? s->options.body_size_max(s->options.ctx, &x->request) : HTTP_BODY_SIZE_MAX;
@@ -285,7 +285,7 @@ void http_peer_next(struct http_peer *peer, bool keep_alive)
     struct http_server *s = peer->server;
     cx_assert(peer->state == PEER_BUSY);
     peer->x = NULL;
-    if (!keep_alive || s->stopping) {
+    if (!keep_alive) {
         finish(peer);
         return;
     }

@@ -12,7 +12,7 @@ struct result {
     char why[300];
     struct buf body;
     size_t received;
-    bool pause_in_body, cancel_in_body, send_in_body;
+    bool pause_in_head, pause_in_body, cancel_in_body, send_in_body;
 };
 
 static struct http_server *server;
@@ -55,6 +55,8 @@ static void on_head(void *ctx, unsigned status, const char *type)
 {
     struct result *r = ctx;
     buf_printf(&r->log, "head %u %s;", status, type);
+    if (r->pause_in_head)
+        http_call_pause(r->call);
 }
 
 static void send_to(const char *path, struct http_call_options options, struct result *r);
@@ -222,6 +224,23 @@ TEST(http_client, holds_the_server_back_while_it_is_paused)
     RUN_UNTIL(r.done);
     CHECK_EQ(r.err, CX_OK);
     CHECK_EQ(r.received, 3000000);
+    done(&r);
+    tear_down();
+}
+
+TEST(http_client, may_be_paused_as_soon_as_the_head_is_there)
+{
+    struct result r = {.pause_in_head = true};
+    set_up();
+    send_to("/large", (struct http_call_options){.on_head = on_head, .on_body = on_body}, &r);
+    RUN_UNTIL(strcmp(r.log.data, "head 200 text/plain;") == 0);
+    for (int i = 0; i < 20; i++)
+        net_loop_turn(test_loop(), false);
+    CHECK_EQ(r.received, 0);
+    http_call_resume(r.call);
+    RUN_UNTIL(r.done);
+    CHECK_EQ(r.received, 3000000);
+    CHECK(strcmp(r.log.data, "head 200 text/plain;") == 0);
     done(&r);
     tear_down();
 }

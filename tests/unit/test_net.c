@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/loop.h"
@@ -90,6 +91,43 @@ TEST(loop, lets_a_timer_start_itself_again_without_starving_others)
     RUN_UNTIL(rounds == 1000);
     test_loop_done();
     buf_done(&log_);
+}
+
+static struct net_timer paced;
+static uint64_t fired_ms[2];
+static unsigned fired_count;
+
+static uint64_t clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Starts itself again for 30 ms later, and then keeps the thread for 20 ms. */
+static void work_and_wait(void *ctx)
+{
+    (void)ctx;
+    fired_ms[fired_count++] = clock_ms();
+    if (fired_count == 2)
+        return;
+    net_timer_start(test_loop(), &paced, 30, work_and_wait, NULL);
+    while (clock_ms() < fired_ms[0] + 20)
+        continue;
+}
+
+/* libuv alone would wait the 30 ms after the 20. */
+TEST(loop, does_not_add_a_turns_work_to_its_waits)
+{
+    uint64_t best_ms = TIME_NEVER;
+    for (int i = 0; i < 10 && best_ms >= 45; i++) {
+        fired_count = 0;
+        net_timer_start(test_loop(), &paced, 1, work_and_wait, NULL);
+        RUN_UNTIL(fired_count == 2);
+        best_ms = u64_min(best_ms, fired_ms[1] - fired_ms[0]);
+    }
+    CHECK(best_ms < 45);
+    test_loop_done();
 }
 
 static struct net_wake *wake;
@@ -181,6 +219,7 @@ struct end {
     struct net_conn *conn;
     struct buf in;
     unsigned drained, ended;
+    size_t low;
     enum cx_err err;
     char why[200];
     bool close_in_data, finish_in_data;
@@ -215,6 +254,7 @@ static void on_end(void *ctx, enum cx_err err)
 static void on_drain(void *ctx)
 {
     struct end *end = ctx;
+    CHECK(net_conn_queued(end->conn) <= end->low);
     end->drained++;
 }
 
@@ -336,7 +376,8 @@ TEST(conn, says_when_a_slow_reader_has_caught_up)
     int fd = socket_to(listen_here());
     RUN_UNTIL(server.conn);
     static char block[64 * 1024];
-    net_conn_set_limits(server.conn, &(struct net_conn_limits){.high = 256 * 1024, .low = 1024});
+    server.low = 1024;
+    net_conn_set_limits(server.conn, &(struct net_conn_limits){.high = 256 * 1024, .low = server.low});
     size_t sent = 0;
     while (!net_conn_is_full(server.conn)) {
         net_conn_send(server.conn, block, sizeof block);
@@ -407,9 +448,10 @@ TEST(conn, sends_what_waits_to_a_peer_that_ended_its_side)
 {
     int fd = socket_to(listen_here());
     RUN_UNTIL(server.conn);
-    static char block[3 * 1024 * 1024];
+    static char block[15 * 1024 * 1024];
     net_conn_send(server.conn, block, sizeof block);
     net_loop_turn(test_loop(), false);
+    CHECK(net_conn_queued(server.conn) > 0);
     shutdown(fd, SHUT_WR);
     RUN_UNTIL(server.ended);
     CHECK_EQ(server.err, CX_CLOSED);
