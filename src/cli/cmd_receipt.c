@@ -1,5 +1,4 @@
 /* corten receipt: proof of an answer, fetched and checked; checking needs no network. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +6,7 @@
 #include "base/assert.h"
 #include "cli/client.h"
 #include "cli/command_line.h"
+#include "cli/input.h"
 #include "proto/receipt.h"
 
 #define FILE_SIZE_MAX (16u << 20)
@@ -18,34 +18,14 @@ static const struct option_info infos[] = {
     OPTIONS_END,
 };
 
-/* "-" is standard input. */
-static enum cx_err read_file(const char *path, struct buf *ret_bytes)
-{
-    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
-    if (!file)
-        return cx_fail(CX_NOT_FOUND, "%s: %s", path, strerror(errno));
-    char piece[65536];
-    size_t size;
-    while ((size = fread(piece, 1, sizeof piece, file)) > 0 && ret_bytes->size <= FILE_SIZE_MAX)
-        buf_add(ret_bytes, piece, size);
-    bool failed = ferror(file);
-    if (file != stdin)
-        fclose(file);
-    if (failed)
-        return cx_fail(CX_IO, "%s: reading failed", path);
-    if (ret_bytes->size > FILE_SIZE_MAX)
-        return cx_fail(CX_TOO_LARGE, "%s: over %u bytes", path, FILE_SIZE_MAX);
-    return CX_OK;
-}
-
 static enum cx_err verify_files(const char *path, const char *text_path, struct buf *ret_report)
 {
     struct buf json = {0}, text = {0};
     struct receipt *receipt = malloc(sizeof *receipt);
     cx_assert(receipt);
-    enum cx_err err = read_file(path, &json);
+    enum cx_err err = input_read(path, FILE_SIZE_MAX, &json);
     if (!err && text_path)
-        err = read_file(text_path, &text);
+        err = input_read(text_path, FILE_SIZE_MAX, &text);
     if (!err)
         err = receipt_read(json.data ? json.data : "", json.size, receipt);
     if (!err)

@@ -12,6 +12,11 @@
 #include "cli/command_line.h"
 
 static const struct subcommand *const subcommands[] = {
+    &cmd_ask,
+    &cmd_session,
+    &cmd_task,
+    &cmd_node,
+    &cmd_account,
     &cmd_key,
     &cmd_receipt,
 };
