@@ -705,3 +705,30 @@ void history_close(struct history *history)
     free(history->path);
     free(history);
 }
+
+enum cx_err history_audited(struct history *history, uint64_t audit, uint64_t lease, struct audited_answer *ret_answer)
+{
+    const struct audited *known = audited_find(history, audit);
+    struct buf json = {0};
+    struct receipt *receipt = malloc(sizeof *receipt);
+    cx_assert(receipt);
+    enum cx_err err =
+        known ? history_receipt(history, known->session, known->task, &json) : cx_fail(CX_NOT_FOUND, "no such audit");
+    if (!err)
+        err = receipt_read(json.data, json.size, receipt);
+    if (!err)
+        err = cx_fail(CX_NOT_FOUND, "the receipt has no such lease");
+    for (uint32_t i = 0; known && json.size > 0 && i < receipt->answers; i++) {
+        const struct receipt_answer *a = &receipt->answer[i];
+        if (a->lease != lease || a->record_size == 0)
+            continue;
+        *ret_answer = (struct audited_answer){.prompt_digest = receipt->prompt_digest,
+                                              .payload_digest = a->payload_digest,
+                                              .record_size = a->record_size};
+        memcpy(ret_answer->record, a->record, a->record_size);
+        err = CX_OK;
+    }
+    buf_done(&json);
+    free(receipt);
+    return err;
+}

@@ -41,4 +41,12 @@ struct finished_task {
 enum cx_err history_created(struct history *history, uint64_t task, struct finished_task *ret_task);
 enum cx_err history_finished(struct history *history, uint64_t session, uint64_t task, struct finished_task *ret_task);
 
+/* What is audited: of a live audit, whatever became of its task. NOT_FOUND: the archive has forgotten it. */
+struct audited_answer {
+    struct hash prompt_digest, payload_digest;  // SHA-256 of the stored bytes
+    uint8_t record[RECORD_SIZE_MAX];
+    uint32_t record_size;
+};
+enum cx_err history_audited(struct history *history, uint64_t audit, uint64_t lease, struct audited_answer *ret_answer);
+
 #endif

@@ -28,6 +28,7 @@ struct hub_options {
 
 /* Begins to listen to the replica, which is open. */
 enum cx_err hub_open(const struct hub_options *options, struct hub **ret_hub);
+/* Before the replica. Links break off; nodes stay attached for the next process, unless hub_drain was before. */
 void hub_close(struct hub *hub);
 CX_CLOSER(hub)
 

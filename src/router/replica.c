@@ -419,6 +419,14 @@ void replica_listen(struct replica *replica, struct replica_listener *listener)
     *at = listener;
 }
 
+void replica_unlisten(struct replica *replica, struct replica_listener *listener)
+{
+    struct replica_listener **at = &replica->listener;
+    while (*at != listener)
+        at = &(*at)->next;
+    *at = listener->next;
+}
+
 void replica_start(struct replica *replica)
 {
     cx_assert(!replica->started);

@@ -73,8 +73,9 @@ enum cx_err replica_open(const struct replica_options *options, struct replica_l
 /* Submissions that have not ended end with CANCELLED. Takes NULL. */
 void replica_close(struct replica *replica);
 CX_CLOSER(replica)
-/* One more listener, behind those of the opening; it stays as long as the replica. */
+/* One more listener, behind those of the opening; and one less. Not from inside a listener. */
 void replica_listen(struct replica *replica, struct replica_listener *listener);
+void replica_unlisten(struct replica *replica, struct replica_listener *listener);
 /* Starts heartbeats and ticks; before, the replica only follows. */
 void replica_start(struct replica *replica);
 
