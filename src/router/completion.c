@@ -1,0 +1,609 @@
+#include "router/completion.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/hex.h"
+#include "crypto/keccak.h"
+#include "proto/sse.h"
+
+#define SELECT_RETRIES_MAX     2  // where a shared session closed between its choice and the submission
+#define PROMPT_BYTES_PER_TOKEN 4  // an estimate, for the default of max_tokens alone
+
+/* ---- the end ---- */
+
+static void completion_free(struct completion *c)
+{
+    *c->at = c->next;
+    if (c->next)
+        c->next->at = c->at;
+    c->call->api->streams--;
+    net_timer_stop(&c->keep_alive);
+    select_cancel(c->wait);
+    request_close(&c->request);
+    buf_done(&c->canonical);
+    free(c);
+}
+
+/* Before an answer goes out: nothing more of this prompt may come. */
+static void leave(struct completion *c, bool cancel)
+{
+    task_watch_close(c->watch, cancel);
+    c->watch = NULL;
+    select_cancel(c->wait);
+    c->wait = NULL;
+    net_timer_stop(&c->keep_alive);
+    http_watch(c->call->x, NULL, NULL, NULL);
+}
+
+static void fail(struct completion *c, const struct api_error *error)
+{
+    struct call *call = c->call;
+    leave(c, false);
+    if (!c->begun) {
+        completion_free(c);
+        call_error(call, error);
+        return;
+    }
+    completion_put_error(c, http_stream_open_piece(call->x), error);
+    http_stream_close_piece(call->x);
+    completion_free(c);
+    call_ended(call, error->status);
+    http_stream_end(call->x);
+}
+
+static void gone(void *ctx)
+{
+    struct completion *c = ctx;
+    struct call *call = c->call;
+    call->api->metrics.clients_gone++;
+    /* Who gave a reference may come back for the answer. */
+    leave(c, hash_is_zero(&c->reference));
+    completion_free(c);
+    call_ended(call, 499);
+    http_drop(call->x);
+}
+
+static void drained(void *ctx)
+{
+    struct completion *c = ctx;
+    if (c->watch)
+        task_watch_resume(c->watch);
+}
+
+/* ---- streaming ---- */
+
+static void begin(struct completion *c)
+{
+    struct http_exchange *x = c->call->x;
+    char text[24];
+    enum cx_err err = http_add_header(x, "Cache-Control", "no-cache");
+    if (!err)
+        err = http_add_header(x, "X-Accel-Buffering", "no");
+    snprintf(text, sizeof text, "%llu", (unsigned long long)c->session);
+    if (!err)
+        err = http_add_header(x, "corten-session", text);
+    snprintf(text, sizeof text, "%llu", (unsigned long long)c->task);
+    if (!err)
+        err = http_add_header(x, "corten-task", text);
+    cx_assert(err == CX_OK);
+    http_stream_begin(x, 200, "text/event-stream; charset=utf-8");
+    c->begun = true;
+}
+
+static void keep_alive(void *ctx)
+{
+    struct completion *c = ctx;
+    struct net_loop *loop = c->call->api->options.loop;
+    uint64_t now_ms = net_now_ms(loop);
+    if (now_ms - c->sent_ms >= API_KEEP_ALIVE_MS) {
+        if (!c->begun)
+            begin(c);
+        sse_put_comment(http_stream_open_piece(c->call->x), "still here");
+        http_stream_close_piece(c->call->x);
+        c->sent_ms = now_ms;
+    }
+    net_timer_start_at(loop, &c->keep_alive, c->sent_ms + API_KEEP_ALIVE_MS, keep_alive, c);
+}
+
+static void on_text(void *ctx, const char *text, size_t size)
+{
+    struct completion *c = ctx;
+    struct api *api = c->call->api;
+    uint64_t now_ms = net_now_ms(api->options.loop);
+    if (!c->begun)
+        begin(c);
+    if (!c->led)
+        histogram_add(&api->metrics.first_token, now_ms - c->call->began_ms);
+    completion_put_text(c, http_stream_open_piece(c->call->x), text, size);
+    http_stream_close_piece(c->call->x);
+    c->sent_ms = now_ms;
+    if (http_stream_is_full(c->call->x))
+        task_watch_pause(c->watch);
+}
+
+static void on_interrupted(void *ctx)
+{
+    struct completion *c = ctx;
+    struct api_error error = {.session = c->session, .task = c->task};
+    c->call->api->metrics.streams_interrupted++;
+    error_say(&error, 502, "stream_interrupted", NULL,
+              "the node that streamed was lost; the task goes on: GET /api/v1/tasks/%llu/%llu",
+              (unsigned long long)c->session, (unsigned long long)c->task);
+    fail(c, &error);
+}
+
+static void answer_stream(struct completion *c, const struct task_end *end)
+{
+    struct call *call = c->call;
+    if (!c->begun)
+        begin(c);
+    struct buf *out = http_stream_open_piece(call->x);
+    if (end->text_size > c->sent)
+        completion_put_text(c, out, end->text + c->sent, end->text_size - c->sent);
+    completion_put_last(c, out, end);
+    http_stream_close_piece(call->x);
+    completion_free(c);
+    call_ended(call, 200);
+    http_stream_end(call->x);
+}
+
+static void answer_whole(struct completion *c, const struct task_end *end)
+{
+    struct call *call = c->call;
+    struct buf body = {0};
+    completion_put_whole(c, &body, end);
+    completion_free(c);
+    call_json(call, 200, &body);
+    buf_done(&body);
+}
+
+static void answer(struct completion *c, const struct task_end *end)
+{
+    struct api_error error = {.session = end->session, .task = end->task};
+    if (!end->text) {
+        error_say(&error, 410, "ANSWER_EXPIRED", NULL, "the answer is no longer kept; its digest is in the receipt");
+        fail(c, &error);
+    } else if (end->replaced && c->sent > 0) {
+        c->call->api->metrics.answers_replaced++;
+        error_say(&error, 502, "answer_replaced", NULL,
+                  "another node's answer stands, not the one that was streamed: GET /api/v1/tasks/%llu/%llu",
+                  (unsigned long long)end->session, (unsigned long long)end->task);
+        fail(c, &error);
+    } else {
+        leave(c, false);
+        if (c->stream)
+            answer_stream(c, end);
+        else
+            answer_whole(c, end);
+    }
+}
+
+static void on_end(void *ctx, const struct task_end *end)
+{
+    struct completion *c = ctx;
+    struct api_error error;
+    struct finished_task done;
+    if (end->state == TASK_COMPLETED) {
+        answer(c, end);
+        return;
+    }
+    uint32_t attempts = 1;
+    if (history_finished(c->call->api->options.history, end->session, end->task, &done) == CX_OK)
+        attempts = done.attempts;
+    error_of_end(end, attempts, c->context, &error);
+    fail(c, &error);
+}
+
+/* ---- submitting ---- */
+
+static void find_session(struct completion *c);
+static const struct task_sink sink;
+
+struct found {
+    uint64_t session, task;
+};
+
+static bool take_session(void *ctx, const struct archived_task *task)
+{
+    *(struct found *)ctx = (struct found){.session = task->session, .task = task->task};
+    return false;
+}
+
+/* The reference named a task that has ended: its answer is in the archive. */
+static void watch_ended(struct completion *c)
+{
+    struct api *api = c->call->api;
+    struct archive *archive = history_archive(api->options.history);
+    struct found found = {0};
+    struct api_error error = {.task = c->task};
+    struct task_sink to = sink;
+    to.ctx = c;
+    task_watch_close(c->watch, false);
+    c->watch = NULL;
+    enum cx_err err = archive
+                          ? archive_task_by_reference(archive, &c->call->account, &c->reference, take_session, &found)
+                          : CX_NOT_FOUND;
+    if (!err) {
+        c->session = found.session;
+        c->task = found.task;
+        err = tasks_watch(api->options.tasks, found.session, found.task, 0, &to, &c->watch);
+    }
+    if (!err)
+        return;
+    error_say(&error, 409, "TASK_KNOWN", "client_reference",
+              "that reference names a task that has ended, and its answer is no longer kept");
+    fail(c, &error);
+}
+
+static void on_accepted(void *ctx, uint64_t task, bool known)
+{
+    struct completion *c = ctx;
+    struct api *api = c->call->api;
+    struct task_view view;
+    c->task = task;
+    api->metrics.prompts++;
+    api->metrics.prompts_streamed += c->stream;
+    if (!known)
+        return;
+    if (!view_task(replica_core(api->options.replica), task, &view)) {
+        watch_ended(c);
+        return;
+    }
+    c->session = view.session;
+    if (address_eq(&view.router, replica_router(api->options.replica))) {
+        if (c->stream)
+            task_watch_resume(c->watch);
+        return;
+    }
+    struct api_error error;
+    error_of_verdict(VERDICT_NOT_TASK_ROUTER, &error);
+    error.task = task;
+    fail(c, &error);
+}
+
+static void say_queue(const struct completion *c, struct api_error *error)
+{
+    struct session_view v;
+    size_t used = strlen(error->message);
+    if (view_session(replica_core(c->call->api->options.replica), c->session, &v))
+        snprintf(error->message + used, sizeof error->message - used,
+                 ": %u tasks wait in the session, and %u are under way on %u nodes", v.tasks_queued,
+                 v.tasks_live - u32_min(v.tasks_queued, v.tasks_live), v.nodes);
+}
+
+static void on_refused(void *ctx, enum cx_err err, enum verdict verdict, const char *detail)
+{
+    struct completion *c = ctx;
+    struct api_error error;
+    bool closed = verdict == VERDICT_SESSION_NOT_OPEN || verdict == VERDICT_SESSION_UNKNOWN;
+    bool shared = c->selected.reason && strncmp(c->selected.reason, "shared", 6) == 0;
+    if (!err && closed && shared && c->retries++ < SELECT_RETRIES_MAX) {
+        task_watch_close(c->watch, false);
+        c->watch = NULL;
+        find_session(c);
+        return;
+    }
+    if (err)
+        error_of_world(err, detail, &error);
+    else
+        error_of_verdict(verdict, &error);
+    error.session = c->session;
+    if (!err && verdict == VERDICT_CONTEXT_EXCEEDED)
+        error.param = "max_tokens";
+    else if (!err && verdict == VERDICT_PROMPT_RANGE)
+        error.param = c->dialect == DIALECT_CHAT ? "messages" : "prompt";
+    else if (!err && error.status == 429)
+        say_queue(c, &error);
+    fail(c, &error);
+}
+
+static const struct task_sink sink = {.on_accepted = on_accepted,
+                                      .on_refused = on_refused,
+                                      .on_text = on_text,
+                                      .on_interrupted = on_interrupted,
+                                      .on_end = on_end};
+
+/* What the session gives where the request says nothing, but never more than the context has room for. */
+static uint32_t default_tokens(const struct completion *c, const struct session_view *v, const struct model_view *m)
+{
+    uint32_t room = m->context > m->template_tokens + 1 ? m->context - m->template_tokens - 1 : 1;
+    uint32_t prompt = c->request.prompt_size / PROMPT_BYTES_PER_TOKEN;
+    if (room > prompt)
+        room -= prompt;
+    return u32_min(v->tokens_max, room);
+}
+
+static void submit(struct completion *c)
+{
+    struct call *call = c->call;
+    const struct core *core = replica_core(call->api->options.replica);
+    struct request *r = &c->request;
+    struct session_view v;
+    struct model_view m;
+    struct api_error error;
+    if (!view_session(core, c->session, &v) || !view_model(core, v.model, &m)) {
+        error_of_verdict(VERDICT_SESSION_UNKNOWN, &error);
+        fail(c, &error);
+        return;
+    }
+    memcpy(c->model, m.name, sizeof c->model);
+    memcpy(c->fingerprint, "fp_", 3);
+    hex_encode(m.manifest_digest.b, 6, c->fingerprint + 3);
+    c->result = v.result;
+    if (r->model.size == 0)
+        json_object_set_new(r->document, "model", json_string(m.name));
+    if (r->max_tokens == 0)
+        r->max_tokens = default_tokens(c, &v, &m);
+    buf_reset(&c->canonical);
+    request_canonical(r, &c->canonical);
+    const struct task_wish wish = {
+        .payer = call->account,
+        .key_hash = call->key.hash,
+        .session = c->session,
+        .reference = c->reference,
+        .request = c->canonical.data,
+        .request_size = c->canonical.size,
+        .prompt_size = r->prompt_size,
+        .tokens_max = r->max_tokens,
+        .priority = r->corten.priority >= 0 ? (uint8_t)r->corten.priority : PRIORITY_DEFAULT,
+        .stream = c->stream,
+        .greedy = r->temperature == 0,
+        .seed_of_client = r->has_seed,
+        .seed = r->seed,
+        .timeout_ms = r->corten.timeout_ms,
+        .precommit_ms = r->corten.precommit_ms,
+    };
+    struct task_sink to = sink;
+    to.ctx = c;
+    select_used(call->api->select, c->session);
+    enum cx_err err = tasks_submit(call->api->options.tasks, &wish, &to, &c->watch);
+    if (!err)
+        return;
+    error_of_world(err, cx_detail(), &error);
+    fail(c, &error);
+}
+
+/* ---- the session ---- */
+
+static void selected(struct completion *c)
+{
+    struct api_error error;
+    const struct selected *s = &c->selected;
+    if (s->verdict == VERDICT_ACCEPTED) {
+        c->session = s->session;
+        submit(c);
+        return;
+    }
+    error_of_verdict(s->verdict, &error);
+    error.param = s->param;
+    if (s->message[0])
+        snprintf(error.message, sizeof error.message, "%s", s->message);
+    fail(c, &error);
+}
+
+static void on_selected(void *ctx, enum cx_err err, const struct selected *s)
+{
+    struct completion *c = ctx;
+    struct api_error error;
+    c->wait = NULL;
+    c->selected = *s;
+    if (!err) {
+        selected(c);
+        return;
+    }
+    error_of_world(err, cx_detail(), &error);
+    fail(c, &error);
+}
+
+/* The number of a term that the request names in any case, or -1 where it names none; -2: there is no such. */
+static int find_term(enum term_set set, const char *text, size_t size)
+{
+    char name[32];
+    if (size == 0)
+        return -1;
+    if (size >= sizeof name)
+        return -2;
+    for (size_t i = 0; i < size; i++)
+        name[i] = (char)(text[i] >= 'a' && text[i] <= 'z' ? text[i] - 'a' + 'A' : text[i] == '-' ? '_' : text[i]);
+    name[size] = 0;
+    int value = term_find(set, name);
+    return value < 0 ? -2 : value;
+}
+
+static bool read_term(struct completion *c, enum term_set set, const char *param, const char *text, size_t size,
+                      int *ret_value)
+{
+    struct api_error error = {0};
+    *ret_value = find_term(set, text, size);
+    if (*ret_value != -2)
+        return true;
+    error_say(&error, 400, "VALUE_INVALID", param, "%s: \"%.*s\" is not known", param, (int)(size < 40 ? size : 40),
+              text);
+    fail(c, &error);
+    return false;
+}
+
+static void find_session(struct completion *c)
+{
+    const struct request *r = &c->request;
+    struct call *call = c->call;
+    const char *mode = http_header(call->x, "Corten-Mode");
+    struct select_wish wish = {
+        .account = call->account,
+        .key_model = call->key.model,
+        .key_session = call->key.session,
+        .session = r->corten.session,
+        .model = (const char *)r->model.data,
+        .model_size = r->model.size,
+        .redundancy = r->corten.redundancy,
+    };
+    if (!read_term(c, TERM_validation_policy, "validation", (const char *)r->corten.validation.data,
+                   r->corten.validation.size, &wish.validation) ||
+        !read_term(c, TERM_session_privacy, "privacy", (const char *)r->corten.privacy.data, r->corten.privacy.size,
+                   &wish.privacy) ||
+        !read_term(c, TERM_session_mode, "Corten-Mode", mode, mode ? strlen(mode) : 0, &wish.mode))
+        return;
+    if (wish.privacy == PRIVACY_ENCRYPTED) {
+        struct api_error error = {0};
+        error_say(&error, 501, "NOT_BUILT", "privacy", "encrypted sessions are not built in this version");
+        fail(c, &error);
+        return;
+    }
+    if (select_session(call->api->select, &wish, &c->selected, on_selected, c, &c->wait))
+        selected(c);
+}
+
+/* ---- requests ---- */
+
+static bool read_body(struct completion *c)
+{
+    size_t size;
+    const char *body = http_request_body(c->call->x, &size);
+    enum cx_err err = CX_OK;
+    switch (c->dialect) {
+    case DIALECT_CHAT: err = request_read_chat(body, size, &c->request); break;
+    case DIALECT_TEXT: err = request_read_completion(body, size, &c->request); break;
+    case DIALECT_NATIVE: err = request_read_native(body, size, &c->request); break;
+    }
+    if (!err)
+        return true;
+    struct api_error error;
+    char param[JSON_PATH_SIZE_MAX + 1];
+    snprintf(param, sizeof param, "%s", json_failed_path());
+    error_of_world(err, cx_detail(), &error);
+    error.param = param[0] ? param : NULL;
+    fail(c, &error);
+    return false;
+}
+
+/* The client's own name for the request, from its body or header. */
+static bool read_reference(struct completion *c)
+{
+    struct span text = c->request.corten.client_reference;
+    const char *header = http_header(c->call->x, "Idempotency-Key");
+    if (text.size == 0 && header)
+        text = (struct span){(const uint8_t *)header, (uint32_t)strlen(header)};
+    if (text.size > API_REFERENCE_MAX) {
+        struct api_error error = {0};
+        error_say(&error, 400, "VALUE_INVALID", "client_reference", "a reference has at most %d bytes",
+                  API_REFERENCE_MAX);
+        fail(c, &error);
+        return false;
+    }
+    if (text.size > 0)
+        keccak256(text.data, text.size, &c->reference);
+    return true;
+}
+
+static bool read_session(struct completion *c, uint64_t session)
+{
+    const char *header = http_header(c->call->x, "Corten-Session");
+    if (session != 0) {
+        c->request.corten.session = session;
+    } else if (header) {
+        char *end;
+        unsigned long long id = strtoull(header, &end, 10);
+        if (id == 0 || *end || header[0] < '0' || header[0] > '9') {
+            struct api_error error = {0};
+            error_say(&error, 400, "VALUE_INVALID", "Corten-Session", "\"%.40s\" is no session's id", header);
+            fail(c, &error);
+            return false;
+        }
+        c->request.corten.session = id;
+    }
+    return true;
+}
+
+static struct completion *completion_new(struct call *call, enum dialect dialect)
+{
+    struct completion *c = calloc(1, sizeof *c);
+    cx_assert(c);
+    struct api *api = call->api;
+    c->call = call;
+    c->dialect = dialect;
+    c->created_s = net_wall_ms() / 1000;
+    c->sent_ms = net_now_ms(api->options.loop);
+    c->next = api->completion;
+    c->at = &api->completion;
+    if (c->next)
+        c->next->at = &c->next;
+    api->completion = c;
+    api->streams++;
+    http_watch(call->x, gone, drained, c);
+    return c;
+}
+
+static void start_stream(struct completion *c)
+{
+    c->stream = true;
+    net_timer_start(c->call->api->options.loop, &c->keep_alive, API_KEEP_ALIVE_MS, keep_alive, c);
+}
+
+void completion_start(struct call *call, enum dialect dialect, bool by_urn, uint64_t session)
+{
+    struct completion *c = completion_new(call, dialect);
+    c->by_urn = by_urn;
+    if (!read_body(c) || !read_reference(c) || !read_session(c, session))
+        return;
+    if (c->request.stream)
+        start_stream(c);
+    find_session(c);
+}
+
+void completion_resume(struct call *call, uint64_t session, uint64_t task, size_t from)
+{
+    struct completion *c = completion_new(call, DIALECT_NATIVE);
+    struct task_sink to = sink;
+    to.ctx = c;
+    c->session = session;
+    c->task = task;
+    c->sent = from;
+    c->selected.reason = "named";
+    /* Whoever only looks on cancels nothing by leaving. */
+    memset(&c->reference, 0xff, sizeof c->reference);
+    start_stream(c);
+    enum cx_err err = tasks_watch(call->api->options.tasks, session, task, from, &to, &c->watch);
+    if (!err)
+        return;
+    struct api_error error;
+    error_of_verdict(VERDICT_TASK_UNKNOWN, &error);
+    fail(c, &error);
+}
+
+/* ---- from the api ---- */
+
+void completion_on_event(struct api *api, const struct replica_moment *moment, const struct event *event)
+{
+    if (event->type != EVENT_ASSIGNMENT_MOVED || event->assignment_moved.to != ASSIGNMENT_DECLINED ||
+        !moment->command || moment->command->type != COMMAND_TASK_DECLINE ||
+        moment->command->task_decline.reason != DECLINE_CONTEXT)
+        return;
+    for (struct completion *c = api->completion; c; c = c->next)
+        if (c->task == event->assignment_moved.task)
+            c->context = true;
+}
+
+void completion_stop_all(struct api *api)
+{
+    while (api->completion) {
+        struct completion *c = api->completion;
+        struct api_error error = {.session = c->session, .task = c->task, .retry = true, .retry_ms = API_RETRY_MS};
+        error.same_reference = !hash_is_zero(&c->reference);
+        error_say(&error, 503, "STOPPING", NULL, "the router is stopping; a task that was accepted goes on");
+        fail(c, &error);
+    }
+}
+
+void completion_close_all(struct api *api)
+{
+    while (api->completion) {
+        struct completion *c = api->completion;
+        struct call *call = c->call;
+        leave(c, false);
+        completion_free(c);
+        http_drop(call->x);
+    }
+}

@@ -1,0 +1,61 @@
+/* completion.h - one prompt: from a request's body to the last byte of its answer, in any of the dialects.
+ *
+ *      body --request.h--> select --session--> tasks_submit --accepted--> text… --> the end
+ *                                      \-> refused: an error, and nothing was charged
+ *
+ * A stream begins with the first text, or after API_KEEP_ALIVE_MS, so that what fails early fails with a status of its
+ * own. It ends once: with finish reason, usage and [DONE]; or with one error, and no [DONE].
+ *
+ * Source: docs/protocol.md, "HTTP".
+ */
+#ifndef CORTEN_ROUTER_COMPLETION_H
+#define CORTEN_ROUTER_COMPLETION_H
+
+#include "proto/request.h"
+#include "router/api_parts.h"
+
+enum dialect {
+    DIALECT_CHAT,    // OpenAI's chat completions
+    DIALECT_TEXT,    // OpenAI's completions
+    DIALECT_NATIVE,  // the same with task_id and urn; v2 and v3 hide the text where the session says `reference`
+};
+
+struct completion {
+    struct completion *next, **at;  // the api's list
+    struct call *call;
+    enum dialect dialect;
+    bool by_urn;  // a route that answers with references
+    struct request request;
+    struct buf canonical;
+    struct hash reference;  // zero: none
+    struct select_wait *wait;
+    struct selected selected;
+    struct task_watch *watch;
+    uint64_t task, session;
+    char model[65];
+    char fingerprint[16];
+    uint64_t created_s;
+    enum session_result result;
+    uint32_t retries;         // of a session that closed under us
+    bool stream, begun, led;  // the head went out; the first chunk did
+    bool context;             // a node declined for want of context
+    size_t sent;              // bytes of text
+    uint64_t sent_ms;         // when something went out last
+    struct net_timer keep_alive;
+};
+
+/* Takes the call: reads its body, and answers in the end. `session`: named by the path; 0: not. */
+void completion_start(struct call *call, enum dialect dialect, bool by_urn, uint64_t session);
+/* Takes the call: streams a task that exists, from that byte of its text on. */
+void completion_resume(struct call *call, uint64_t session, uint64_t task, size_t from);
+
+/* ---- completion_write.c ---- */
+
+/* Adds one event of a stream. The last one: with finish, usage where asked for, `corten`, and [DONE]. */
+void completion_put_text(struct completion *c, struct buf *out, const char *text, size_t size);
+void completion_put_last(struct completion *c, struct buf *out, const struct task_end *end);
+void completion_put_error(struct completion *c, struct buf *out, const struct api_error *error);
+/* The answer in one piece. */
+void completion_put_whole(const struct completion *c, struct buf *out, const struct task_end *end);
+
+#endif
