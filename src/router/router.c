@@ -1,0 +1,242 @@
+#include "router/router.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "payload/payload.h"
+#include "router/api.h"
+#include "router/custody.h"
+
+#define KEEP_MS_DEFAULT (7ull * 24 * 60 * 60 * 1000)
+#define EXPIRE_MS       60000  // between two looks at what need not be kept any longer
+#define EXPIRE_MORE_MS  50     // where one look did not find the end of it
+
+struct router {
+    struct router_options options;
+    struct payload_store *payloads;
+    struct history *history;
+    struct tasks *tasks;
+    struct replica *replica;
+    struct hub *hub;
+    struct api *api;
+    struct http_server *server;
+    struct net_timer expire, drain;
+    uint32_t booting;  // keys that are not yet on the ledger
+    enum cx_err boot_err;
+    bool stopped;
+    void (*drained)(void *ctx);
+    void *drained_ctx;
+};
+
+static void on_stopped(void *ctx, enum cx_err err, const char *why)
+{
+    struct router *router = ctx;
+    router->stopped = true;
+    router->boot_err = err;
+    if (router->server)
+        router->options.on_stopped(router->options.ctx, err, why);
+}
+
+/* ---- what need not be kept any longer ---- */
+
+static void expire(void *ctx)
+{
+    struct router *router = ctx;
+    uint64_t now_ms = net_wall_ms();
+    uint32_t payloads = 0, tasks = 0;
+    enum cx_err err = payload_expire(router->payloads, now_ms, &payloads);
+    struct archive *archive = history_archive(router->history);
+    if (!err && archive && now_ms > router->options.keep_ms)
+        err = archive_forget(archive, now_ms - router->options.keep_ms, &tasks);
+    if (err)
+        log_warn("router", "old payloads and tasks stay for now: %s", cx_detail());
+    bool more = payloads == PAYLOAD_EXPIRE_STEP_MAX || tasks == ARCHIVE_FORGET_STEP_MAX;
+    net_timer_start(router->options.loop, &router->expire, more ? EXPIRE_MORE_MS : EXPIRE_MS, expire, router);
+}
+
+/* ---- opening ---- */
+
+static void key_is_put(void *ctx, const struct replica_outcome *outcome)
+{
+    struct router *router = ctx;
+    router->booting--;
+    if (outcome->err)
+        router->boot_err = outcome->err;
+    else if (outcome->verdict != VERDICT_ACCEPTED)
+        router->boot_err = cx_fail(CX_DENIED, "an API key could not be made: %s", verdict_text(outcome->verdict));
+}
+
+/* The keys that exist from the start are on the ledger before anybody can show one. */
+static enum cx_err put_keys(struct router *router)
+{
+    const struct router_options *o = &router->options;
+    for (uint32_t i = 0; i < o->admin_key_count; i++) {
+        struct command cmd;
+        struct key_view known;
+        custody_key_put(replica_router(router->replica), o->admin_key[i], &cmd);
+        if (view_key(replica_core(router->replica), &cmd.key_put.key_hash, &known))
+            continue;
+        enum cx_err err = replica_command(router->replica, &cmd, NULL, 0, key_is_put, router);
+        if (err)
+            return err;
+        router->booting++;
+    }
+    while (router->booting > 0 && !router->stopped)
+        net_loop_turn(o->loop, true);
+    return router->boot_err;
+}
+
+/* The ledger and the payloads share a file, so that a prompt and the entry that names it are durable together. */
+static enum cx_err open_stores(struct router *router)
+{
+    const struct router_options *o = &router->options;
+    bool in_memory = strncmp(o->ledger_uri, "mem:", 4) == 0;
+    enum cx_err err = payload_store_open(in_memory ? "mem:" : o->ledger_uri, &router->payloads);
+    if (!err)
+        err = history_open(&(struct history_options){.archive_path = o->archive_path}, &router->history);
+    if (err)
+        return err;
+    const struct tasks_options tasks = {
+        .loop = o->loop, .payloads = router->payloads, .history = router->history, .keep_ms = o->keep_ms};
+    return tasks_open(&tasks, &router->tasks);
+}
+
+/* on_progress gets the owner's ctx, and the replica has ours. */
+static void on_progress(void *ctx, uint64_t seq, uint64_t of)
+{
+    struct router *router = ctx;
+    if (router->options.on_progress)
+        router->options.on_progress(router->options.ctx, seq, of);
+}
+
+static enum cx_err open_replica(struct router *router)
+{
+    const struct router_options *o = &router->options;
+    const struct replica_options options = {.loop = o->loop,
+                                            .ledger_uri = o->ledger_uri,
+                                            .key = o->key,
+                                            .genesis = o->genesis,
+                                            .on_stopped = on_stopped,
+                                            .on_progress = on_progress,
+                                            .ctx = router};
+    struct replica_listener *const listeners[] = {history_listener(router->history), tasks_listener(router->tasks)};
+    return replica_open(&options, listeners, ARRAY_COUNT(listeners), &router->replica);
+}
+
+static enum cx_err open_parts(struct router *router)
+{
+    const struct router_options *o = &router->options;
+    const struct hub_options hub = {.loop = o->loop,
+                                    .replica = router->replica,
+                                    .tasks = router->tasks,
+                                    .payloads = router->payloads,
+                                    .history = router->history,
+                                    .keep_ms = o->keep_ms};
+    tasks_resume(router->tasks, router->replica);
+    enum cx_err err = hub_open(&hub, &router->hub);
+    if (err)
+        return err;
+    tasks_set_hub(router->tasks, router->hub);
+    const struct api_options api = {.loop = o->loop,
+                                    .replica = router->replica,
+                                    .tasks = router->tasks,
+                                    .history = router->history,
+                                    .payloads = router->payloads,
+                                    .hub = router->hub,
+                                    .admin = o->admin,
+                                    .redundancy = o->redundancy,
+                                    .validation = o->validation,
+                                    .audit_bp = o->audit_bp,
+                                    .keep_ms = o->keep_ms,
+                                    .on_ready = o->on_ready,
+                                    .ctx = o->ctx};
+    return api_open(&api, &router->api);
+}
+
+static enum cx_err open_server(struct router *router)
+{
+    const struct http_server_options options = {.listen = router->options.listen,
+                                                .body_size_max = api_body_size_max,
+                                                .on_request = api_handle,
+                                                .ctx = router->api};
+    return http_server_open(router->options.loop, &options, &router->server);
+}
+
+enum cx_err router_open(const struct router_options *options, struct router **ret_router)
+{
+    cx_auto(router) router = calloc(1, sizeof *router);
+    cx_assert(router);
+    router->options = *options;
+    if (router->options.keep_ms == 0)
+        router->options.keep_ms = KEEP_MS_DEFAULT;
+    enum cx_err err = open_stores(router);
+    if (!err)
+        err = open_replica(router);
+    if (!err)
+        err = open_parts(router);
+    if (!err)
+        err = put_keys(router);
+    if (!err)
+        err = open_server(router);
+    if (err)
+        return err;
+    replica_start(router->replica);
+    net_timer_start(options->loop, &router->expire, EXPIRE_MS, expire, router);
+    *ret_router = cx_take(&router);
+    return CX_OK;
+}
+
+uint16_t router_port(const struct router *router) { return http_server_port(router->server); }
+
+struct replica *router_replica(struct router *router) { return router->replica; }
+
+/* ---- the end ---- */
+
+static void hub_drained(void *ctx)
+{
+    struct router *router = ctx;
+    router->drained(router->drained_ctx);
+}
+
+static void server_stopped(void *ctx)
+{
+    struct router *router = ctx;
+    net_timer_stop(&router->drain);
+    hub_drain(router->hub, hub_drained, router);
+}
+
+static void drain_is_over(void *ctx)
+{
+    struct router *router = ctx;
+    api_stop(router->api);
+}
+
+void router_drain(struct router *router, uint32_t drain_ms, void (*done)(void *ctx), void *ctx)
+{
+    router->drained = done;
+    router->drained_ctx = ctx;
+    api_drain(router->api);
+    net_timer_start(router->options.loop, &router->drain, drain_ms, drain_is_over, router);
+    http_server_stop(router->server, server_stopped, router);
+}
+
+/* First who brings something in, then what carries it out; the replica calls back whoever still waits. */
+void router_close(struct router *router)
+{
+    if (!router)
+        return;
+    net_timer_stop(&router->expire);
+    net_timer_stop(&router->drain);
+    if (router->api)
+        api_abandon(router->api);
+    http_server_close(router->server);
+    hub_close(router->hub);
+    replica_close(router->replica);
+    api_close(router->api);
+    tasks_close(router->tasks);
+    history_close(router->history);
+    payload_store_close(router->payloads);
+    free(router);
+}
