@@ -310,7 +310,7 @@ const struct option *option_find(const struct options *options, const char *name
     for (uint32_t i = 0; i < options->count; i++)
         if (strcmp(options->option[i].info->name, name) == 0)
             return &options->option[i];
-    cx_assert(!"an option of the table");
+    cx_assert(false);  // only options of the table are asked for
     return NULL;
 }
 
