@@ -642,6 +642,14 @@ bool node_pool_is_lost_for_good(const struct node_pool *pool, uint32_t node)
     return n->state != NODE_RESERVED || n->overdue;
 }
 
+bool node_pool_is_out_for_test(const struct node_pool *pool, uint32_t node)
+{
+    if (!slots_is_live(&pool->slots, node))
+        return false;
+    const struct node *n = &pool->node[node];
+    return n->state == NODE_RELEASED || (n->state == NODE_TESTING && n->back_to == NODE_RELEASED);
+}
+
 uint32_t node_pool_serves(const struct node_pool *pool, uint32_t node, uint32_t model)
 {
     const struct node *n = node_of(pool, node);
@@ -664,5 +672,13 @@ uint32_t node_pool_count_in_rounds(const struct node_pool *pool)
     uint32_t count = 0;
     for (uint32_t i = 0; i < pool->slots.used; i++)
         count += slots_is_live(&pool->slots, i) && pool->node[i].in_round;
+    return count;
+}
+
+uint32_t node_pool_count_held(const struct node_pool *pool)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < pool->slots.used; i++)
+        count += slots_is_live(&pool->slots, i) && pool->node[i].held;
     return count;
 }

@@ -169,6 +169,8 @@ bool node_pool_is_present(const struct node_pool *pool, uint32_t node);
 bool node_pool_is_attached(const struct node_pool *pool, uint32_t node, uint32_t router);
 /* Absent for node_absent_ms, leaving or banned: who holds it should let it go. */
 bool node_pool_is_lost_for_good(const struct node_pool *pool, uint32_t node);
+/* On its way through a test after a session: neither back in the pool nor out of it by failing. */
+bool node_pool_is_out_for_test(const struct node_pool *pool, uint32_t node);
 /* The index of `model` in the node's model[], or SLOT_NONE. */
 uint32_t node_pool_serves(const struct node_pool *pool, uint32_t node, uint32_t model);
 bool node_pool_has_slot(const struct node_pool *pool, uint32_t node);  // busy < slots, present, not leaving
@@ -201,14 +203,16 @@ void node_pool_release(struct node_pool *pool, uint32_t node, enum node_reason r
 void node_pool_busy(struct node_pool *pool, uint32_t node);
 void node_pool_idle(struct node_pool *pool, uint32_t node);
 
-/* For checks: how many nodes a round will end for. O(nodes). */
+/* For checks: how many nodes a round will end for, and how many sessions hold. O(nodes). */
 uint32_t node_pool_count_in_rounds(const struct node_pool *pool);
+uint32_t node_pool_count_held(const struct node_pool *pool);
 uint32_t node_pool_cap(const struct node_pool *pool);  // slots of nodes lie below
 
 /* A model for which nodes became pickable since this was last asked, or SLOT_NONE: sessions wait for them. */
 uint32_t node_pool_take_came(struct node_pool *pool);
 /* The next reserved node that came back or is draining, taken off the list; or SLOT_NONE. */
 uint32_t node_pool_take_news(struct node_pool *pool);
+bool node_pool_has_news(const struct node_pool *pool);  // whether one of the two gives something
 
 /* What rounds do. Takes at most `want` nodes that wait for a test of `model` into TESTING; of those that have proved it
  * no more than half at once. Gives how many. */

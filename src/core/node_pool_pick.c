@@ -148,6 +148,8 @@ void node_pool_idle(struct node_pool *pool, uint32_t node)
     n->busy--;
 }
 
+bool node_pool_has_news(const struct node_pool *pool) { return pool->came != 0 || pool->news.head != SLOT_NONE; }
+
 uint32_t node_pool_take_came(struct node_pool *pool)
 {
     if (pool->came == 0)
