@@ -167,6 +167,13 @@ static void send_precommit(struct lease_book *book, struct lease *l)
     send(book, l->link, &frame);
 }
 
+/* In a round a node behaves, so that it comes to serve, and its faults come to light. */
+static const struct miner_faults *faults_of(const struct lease_book *book, const struct lease *l)
+{
+    static const struct miner_faults none;
+    return l->round ? &none : &book->options.faults;
+}
+
 static void send_commit(struct lease_book *book, struct lease *l)
 {
     struct link_frame frame = {.type = LINK_COMMIT,
@@ -174,7 +181,7 @@ static void send_commit(struct lease_book *book, struct lease *l)
                                           .salt = l->salt,
                                           .record = {l->record, l->record_size},
                                           .text = {(const uint8_t *)l->text.data, (uint32_t)l->text.size}}};
-    if (book->options.faults.wrong_reveal)
+    if (faults_of(book, l)->wrong_reveal)
         frame.commit.salt.b[0] ^= 1;
     l->committed = true;
     book->stats.answered++;
@@ -184,7 +191,7 @@ static void send_commit(struct lease_book *book, struct lease *l)
 /* Whether the reveal may go now; for tests it may be late or never come. */
 static bool may_commit(struct lease_book *book, struct lease *l)
 {
-    const struct miner_faults *faults = &book->options.faults;
+    const struct miner_faults *faults = faults_of(book, l);
     if (!l->together && !l->revealed)
         return false;
     if (faults->withhold_reveal)
@@ -227,8 +234,8 @@ static void say(struct lease_book *book, struct lease *l)
         say_ack(book, l);
     while (l->stream && l->sent < l->pieces && takes(book, l)) {
         send_chunk(book, l);
-        if (book->options.faults.drop_after && !book->dropped &&
-            book->stats.chunks >= book->options.faults.drop_after) {
+        uint32_t drop_after = faults_of(book, l)->drop_after;
+        if (drop_after && !book->dropped && book->stats.chunks >= drop_after) {
             book->dropped = true;
             book->options.sink.drop(book->options.sink.ctx);
         }
@@ -432,7 +439,7 @@ void lease_book_recall(struct lease_book *book, uint64_t lease)
     struct lease *l = find(book, lease);
     if (!l)
         return;
-    if (book->options.faults.stale_lease)
+    if (faults_of(book, l)->stale_lease)
         say_all_again(book, l);
     book->stats.recalled++;
     end(book, l);

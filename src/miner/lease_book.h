@@ -19,7 +19,7 @@
 #define LEASE_BOOK_CAP_MAX   LINK_LEASES_MAX
 #define LEASE_BOOK_LINKS_MAX NODE_LINKS_MAX
 
-/* Ways to break the protocol, for tests. */
+/* Ways to break the protocol while serving, for tests; in rounds a node behaves, so that it comes to serve. */
 struct miner_faults {
     bool wrong_reveal;        // what is revealed is not what was precommitted
     bool withhold_reveal;     // never reveals

@@ -600,6 +600,21 @@ TEST(lease_book, faults_for_tests_do_what_they_say)
     bench_close(b);
 }
 
+TEST(lease_book, faults_for_tests_spare_rounds)
+{
+    struct bench *b = bench_with((struct miner_faults){.wrong_reveal = true, .withhold_reveal = true, .drop_after = 1});
+    struct link_offer o = offer_of(LEASE);
+    o.round = true;
+    o.session = 0;
+    lease_book_offer(b->book, 0, &o);
+    words(b, LEASE, 2);
+    done(b, LEASE, FINISH_STOP);
+    lease_book_reveal(b->book, LEASE);
+    check_bound(b, &last(b, LINK_PRECOMMIT)->precommit, &last(b, LINK_COMMIT)->commit, COMMAND_ROUND_PRECOMMIT);
+    CHECK_EQ(b->drops, 0);
+    bench_close(b);
+}
+
 /* ---- over a socket that breaks at any moment ---- */
 
 #define LOSSY_RUNS   300
