@@ -17,6 +17,9 @@ static const struct subcommand *const subcommands[] = {
     &cmd_task,
     &cmd_node,
     &cmd_account,
+    &cmd_router,
+    &cmd_miner,
+    &cmd_ledger,
     &cmd_key,
     &cmd_receipt,
 };

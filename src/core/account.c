@@ -275,7 +275,8 @@ void account_sweep(struct account_book *book)
 
 void account_genesis(struct account_book *book, const struct cmd_genesis *genesis)
 {
-    cx_assert(book->account_count == 0);
+    cx_assert(book->admin_count == 0);
+    cx_assert(book->router_count == 0);
     book->admin_quorum = genesis->admin_quorum;
     book->admin_count = genesis->admins.size / (uint32_t)sizeof(struct address);
     cx_assert(book->admin_count <= ADMINS_MAX);
