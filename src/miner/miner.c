@@ -169,7 +169,7 @@ static void on_welcome(struct miner_link *link, const struct link_welcome *f)
     miner_settle(miner);
 }
 
-static void on_frame(void *ctx, const struct link_frame *f)
+static void on_frame(void *ctx, struct link_frame *f)
 {
     struct miner_link *link = ctx;
     struct miner *miner = link->miner;

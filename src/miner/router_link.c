@@ -108,7 +108,7 @@ static void answer_challenge(struct router_link *link, const struct link_challen
     net_ws_send_text(link->ws, link->out.data, link->out.size);
 }
 
-static void on_frame(struct router_link *link, const struct link_frame *frame)
+static void on_frame(struct router_link *link, struct link_frame *frame)
 {
     if (frame->type == LINK_CHALLENGE && !link->challenged) {
         answer_challenge(link, &frame->challenge);

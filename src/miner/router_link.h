@@ -23,8 +23,8 @@ struct router_link_events {
     /* Fills in the hello but node and signature. False: this network does not want us, or we do not want it (cx_detail
      * says why): it is tried again later. The challenge is the frame's. */
     bool (*on_challenge)(void *ctx, const struct link_challenge *challenge, struct link_hello *ret_hello);
-    /* Every later frame. */
-    void (*on_frame)(void *ctx, const struct link_frame *frame);
+    /* Every later frame. Whoever keeps it copies the struct and zeroes the original. */
+    void (*on_frame)(void *ctx, struct link_frame *frame);
     /* It is down, after it had been up or not; it will be tried again. */
     void (*on_down)(void *ctx, const char *why);
     /* It takes frames again. */

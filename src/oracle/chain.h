@@ -1,6 +1,6 @@
 /* chain.h - an oracle's hash chains: whose preimage the next heartbeat reveals.
  *
- *      v(0) = H("corten/o" | secret | network | index)   v(i) = H(v(i-1))   the end: v(ORACLE_CHAIN_SIZE)
+ *      v(0) = H("corten/o" | H("corten/k" | key) | network | index)   v(i) = H(v(i-1))   the end: v(ORACLE_CHAIN_SIZE)
  *
  * All follows from the oracle's key, so nothing is stored: where we are is found by the value that the ledger holds.
  * When a chain is nearly used up, the end of the next index is registered.
@@ -15,7 +15,7 @@
 #define ORACLE_CHAIN_SIZE      (1u << 14)  // heartbeats: most of a day at 5 s
 #define ORACLE_CHAIN_STEP      128u        // values between two that are kept
 #define ORACLE_CHAIN_LOW       64u         // heartbeats left when the next chain is to be registered
-#define ORACLE_CHAIN_INDEX_MAX 65536u      // chains that are searched
+#define ORACLE_CHAIN_INDEX_MAX 4096u       // chains that are searched
 
 struct oracle_chain {
     uint64_t network, index;
@@ -33,10 +33,12 @@ void oracle_chain_init(struct oracle_chain *chain, const struct key *key, uint64
 /* Moves to where v(at) is `value`, in the present chain or a later one. False: no chain of this key holds it; then
  * nothing has changed. */
 bool oracle_chain_find(struct oracle_chain *chain, const struct hash *value);
+/* The same, but looks no further than where the chain stands and one heartbeat behind it: costs next to nothing. */
+bool oracle_chain_is_near(struct oracle_chain *chain, const struct hash *value);
 /* The preimage of what the ledger holds; false: the chain is used up. */
 bool oracle_chain_preimage(struct oracle_chain *chain, struct hash *ret_preimage);
 uint32_t oracle_chain_left(const struct oracle_chain *chain);
-/* The end of the chain behind this one. */
+/* The end of the chain behind this one: what oracle_chain registers. */
 void oracle_chain_next_end(const struct oracle_chain *chain, struct hash *ret_end);
 
 #endif
