@@ -35,6 +35,7 @@ static struct world *fresh(uint32_t which)
     CHECK(catalog_init(&w->catalog, &w->arena, &w->step));
     CHECK(reputation_init(&w->reputation, &w->arena, &w->step));
     CHECK(node_pool_init(&w->pool, &w->arena, &w->step, &w->account, &w->payment, &w->catalog, &w->reputation));
+    CHECK(session_init(&w->session, &w->arena, &w->step, &w->account, &w->catalog, &w->pool, &w->payment));
     CHECK(cognitive_init(&w->cognitive, &w->arena, &w->step, &w->account, &w->catalog, &w->pool, &w->reputation));
     return w;
 }
@@ -80,10 +81,16 @@ struct world *world_open(void)
     return w;
 }
 
+/* Without a session a test takes the pool's news itself. */
+static uint64_t session_is_due_ms(const struct world *w)
+{
+    return w->session.slots.used > 0 ? session_due_ms(&w->session) : TIME_NEVER;
+}
+
 static uint64_t due_ms(struct world *w)
 {
     uint64_t due_ms = u64_min(account_due_ms(&w->account), node_pool_due_ms(&w->pool));
-    return u64_min(due_ms, cognitive_due_ms(&w->cognitive));
+    return u64_min(u64_min(due_ms, session_is_due_ms(w)), cognitive_due_ms(&w->cognitive));
 }
 
 struct world *world_empty(void) { return fresh(1); }
@@ -95,12 +102,18 @@ static void sweep(struct world *w)
         account_sweep(&w->account);
     else if (node_pool_due_ms(&w->pool) == first_ms)
         node_pool_sweep(&w->pool);
+    else if (session_is_due_ms(w) == first_ms)
+        session_sweep(&w->session);
     else
         cognitive_sweep(&w->cognitive);
 }
 
 void world_settle(struct world *w)
 {
+    struct hash dice;
+    bool oracle_lives = cognitive_dice(&w->cognitive, &dice);
+    dice.b[0] ^= (uint8_t)w->step.now_ms;
+    session_set_dice(&w->session, &dice, oracle_lives);
     for (uint32_t i = 0; due_ms(w) <= w->step.now_ms; i++) {
         CHECK(i < 10000);
         w->sweeps++;
@@ -111,6 +124,8 @@ void world_settle(struct world *w)
     catalog_check(&w->catalog);
     reputation_check(&w->reputation);
     node_pool_check(&w->pool);
+    if (w->session.slots.used > 0)
+        session_check(&w->session);
     /* Without an oracle a test plays the rounds itself, and cognitive does not know of them. */
     if (w->cognitive.oracle_count > 0)
         cognitive_check(&w->cognitive);
@@ -246,7 +261,7 @@ uint32_t world_admit(struct world *w, uint32_t n, uint32_t operator)
 {
     uint32_t node = world_join(w, n, operator);
     world_pass_all(w);
-    CHECK_EQ(world_state(w, n), NODE_EPHEMERAL);
+    CHECK(world_state(w, n) == NODE_EPHEMERAL || world_state(w, n) == NODE_RESERVED);
     return node;
 }
 
@@ -282,6 +297,7 @@ static void rows(struct world *w, struct rows *rows)
     catalog_rows(&w->catalog, rows);
     reputation_rows(&w->reputation, rows, &w->pool.slots);
     node_pool_rows(&w->pool, rows);
+    session_rows(&w->session, rows);
     cognitive_rows(&w->cognitive, rows);
 }
 

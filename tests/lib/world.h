@@ -3,6 +3,7 @@
 #define CORTEN_TESTS_WORLD_H
 
 #include "core/cognitive.h"
+#include "core/session.h"
 
 struct world {
     struct step step;
@@ -13,6 +14,7 @@ struct world {
     struct catalog catalog;
     struct reputation reputation;
     struct node_pool pool;
+    struct session_book session;
     struct cognitive cognitive;
     struct arena arena;
     uint32_t beats[ORACLES_MAX];  // heartbeats that each oracle has made
@@ -25,7 +27,7 @@ struct world {
 struct world *world_open(void);
 /* Another one, with the same tables and nothing in them. */
 struct world *world_empty(void);
-/* Runs what is due, to the end; then whether all still agrees. */
+/* Runs what is due, to the end; then whether all still agrees. Sessions hear of nodes once there is a session. */
 void world_settle(struct world *w);
 /* So much later, with both routers and the oracles that live heard meanwhile. */
 void world_wait(struct world *w, uint64_t ms);
@@ -43,7 +45,7 @@ enum verdict world_detach(struct world *w, uint32_t n, uint32_t router);
 enum verdict world_leave(struct world *w, uint32_t n);
 /* A round of everybody who waits for model 0, which all pass. */
 void world_pass_all(struct world *w);
-/* world_join, and passed: EPHEMERAL. */
+/* world_join, and passed: EPHEMERAL, or in a session that waited for it. */
 uint32_t world_admit(struct world *w, uint32_t n, uint32_t operator);
 /* Oracle n, slot n: of an operator of its own, with a hash chain of WORLD_CHAIN heartbeats. Quorum as given. */
 #define WORLD_CHAIN 400
