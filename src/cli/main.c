@@ -12,16 +12,8 @@
 #include "cli/command_line.h"
 
 static const struct subcommand *const subcommands[] = {
-    &cmd_ask,
-    &cmd_session,
-    &cmd_task,
-    &cmd_node,
-    &cmd_account,
-    &cmd_router,
-    &cmd_miner,
-    &cmd_ledger,
-    &cmd_key,
-    &cmd_receipt,
+    &cmd_demo, &cmd_dev,  &cmd_router,  &cmd_miner, &cmd_oracle, &cmd_ask,     &cmd_session,
+    &cmd_task, &cmd_node, &cmd_account, &cmd_key,   &cmd_ledger, &cmd_receipt,
 };
 
 int fail(const char *subcommand, enum cx_err err)
