@@ -23,6 +23,7 @@
     "CREATE INDEX task_by_payer ON task (payer, seq, task);"                                               \
     "CREATE INDEX task_by_reference ON task (payer, reference, seq) WHERE reference IS NOT NULL;"          \
     "CREATE INDEX task_by_time ON task (finished_ms);"                                                     \
+    "CREATE INDEX task_by_id ON task (task);"                                                              \
     "CREATE TABLE task_node (node BLOB NOT NULL, seq INTEGER NOT NULL, task INTEGER NOT NULL,"             \
     " session INTEGER NOT NULL, PRIMARY KEY (node, seq, task)) WITHOUT ROWID;"                             \
     "CREATE TABLE event (seq INTEGER NOT NULL, idx INTEGER NOT NULL, time_ms INTEGER NOT NULL,"            \
@@ -52,6 +53,7 @@ enum statement {
     PUT_NODE,
     PUT_EVENT,
     ONE_TASK,
+    BY_ID,
     BY_REFERENCE,
     PAGE_ALL,
     PAGE_SESSION,
@@ -74,6 +76,7 @@ static const char *const statements[STATEMENT_COUNT] = {
     [PUT_NODE] = "INSERT OR REPLACE INTO task_node VALUES (?1, ?2, ?3, ?4)",
     [PUT_EVENT] = "INSERT OR REPLACE INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     [ONE_TASK] = "SELECT " TASK_COLUMNS " FROM task WHERE session = ?1 AND task = ?2",
+    [BY_ID] = "SELECT " TASK_COLUMNS " FROM task WHERE task = ?1 LIMIT 1",
     [BY_REFERENCE] = "SELECT " TASK_COLUMNS " FROM task WHERE payer = ?1 AND reference = ?2 ORDER BY seq DESC LIMIT 1",
     [PAGE_ALL] = "SELECT " TASK_COLUMNS " FROM task WHERE ?1 = 0 AND" TASK_PAGE("task"),
     [PAGE_SESSION] = "SELECT " TASK_COLUMNS " FROM task WHERE session = ?1 AND" TASK_PAGE("task"),
@@ -398,6 +401,15 @@ enum cx_err archive_task(struct archive *a, uint64_t session, uint64_t task, arc
     uint32_t count = 0;
     db_bind_id(stmt, 1, session);
     db_bind_id(stmt, 2, task);
+    enum cx_err err = give_tasks(stmt, each, ctx, &count);
+    return err || count ? err : cx_fail(CX_NOT_FOUND, "the archive has no such task");
+}
+
+enum cx_err archive_task_by_id(struct archive *a, uint64_t task, archive_each_task *each, void *ctx)
+{
+    sqlite3_stmt *stmt = a->stmt[BY_ID];
+    uint32_t count = 0;
+    db_bind_id(stmt, 1, task);
     enum cx_err err = give_tasks(stmt, each, ctx, &count);
     return err || count ? err : cx_fail(CX_NOT_FOUND, "the archive has no such task");
 }

@@ -69,6 +69,8 @@ typedef bool archive_each_event(void *ctx, const struct archived_event *event);
 
 /* NOT_FOUND: it is not finished, or was forgotten. */
 enum cx_err archive_task(struct archive *archive, uint64_t session, uint64_t task, archive_each_task *each, void *ctx);
+/* The same, by the task's id alone, which no other task ever had. */
+enum cx_err archive_task_by_id(struct archive *archive, uint64_t task, archive_each_task *each, void *ctx);
 /* The newest task under this reference. NOT_FOUND. */
 enum cx_err archive_task_by_reference(struct archive *archive, const struct address *payer,
                                       const struct hash *reference, archive_each_task *each, void *ctx);

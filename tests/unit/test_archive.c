@@ -147,6 +147,8 @@ TEST(archive, finds_a_task_in_each_way)
     CHECK_EQ(archive_task(archive, SESSION + 1, task_id(3), see_task, &seen), CX_OK);
     CHECK_STR(seen.text, "3 ");
     CHECK_EQ(archive_task(archive, SESSION, task_id(3), see_task, &seen), CX_NOT_FOUND);
+    CHECK_EQ(archive_task_by_id(archive, task_id(4), see_task, &seen), CX_OK);
+    CHECK_EQ(archive_task_by_id(archive, task_id(3) + 1, see_task, &seen), CX_NOT_FOUND);
     struct archived_task task = make_task(3);
     seen = (struct seen){.count = 0};
     CHECK_EQ(archive_task_by_reference(archive, &task.payer, &task.reference, see_task, &seen), CX_OK);
