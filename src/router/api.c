@@ -12,6 +12,7 @@
 #include "crypto/random.h"
 #include "proto/link.h"
 #include "router/api_parts.h"
+#include "router/api_payloads.h"
 
 #define REQUEST_ID_SIZE_MAX 128
 #define BEARER              "Bearer "
@@ -22,6 +23,55 @@ static const struct route routes[] = {
     {HTTP_METHOD_POST, "/v1/completions", SCOPE_INFER, API_PROMPT_BODY_MAX, api_completions},
     {HTTP_METHOD_GET, "/v1/models", SCOPE_INFER, 0, api_models},
     {HTTP_METHOD_GET, "/v1/models/{model*}", SCOPE_INFER, 0, api_model},
+    /* native completions */
+    {HTTP_METHOD_POST, "/api/v1/completions", SCOPE_INFER, API_PROMPT_BODY_MAX, api_native},
+    {HTTP_METHOD_POST, "/api/v1/completions/{session}", SCOPE_INFER, API_PROMPT_BODY_MAX, api_native_in},
+    {HTTP_METHOD_POST, "/api/v2/completions", SCOPE_INFER, API_PROMPT_BODY_MAX, api_native_urn},
+    {HTTP_METHOD_POST, "/api/v2/completions/{session}", SCOPE_INFER, API_PROMPT_BODY_MAX, api_native_urn_in},
+    {HTTP_METHOD_POST, "/api/v3/completions", SCOPE_INFER, API_PROMPT_BODY_MAX, api_native_urn},
+    {HTTP_METHOD_POST, "/api/v3/completions/{session}", SCOPE_INFER, API_PROMPT_BODY_MAX, api_native_urn_in},
+    /* sessions and tasks */
+    {HTTP_METHOD_GET, "/api/v1/sessions", SCOPE_INFER, 0, api_sessions},
+    {HTTP_METHOD_POST, "/api/v1/sessions", SCOPE_SESSIONS, API_BODY_MAX, api_session_open},
+    {HTTP_METHOD_GET, "/api/v1/sessions/{session}", SCOPE_INFER, 0, api_session},
+    {HTTP_METHOD_DELETE, "/api/v1/sessions/{session}", SCOPE_SESSIONS, 0, api_session_close},
+    {HTTP_METHOD_POST, "/api/v1/sessions/{session}/close", SCOPE_SESSIONS, API_BODY_MAX, api_session_close},
+    {HTTP_METHOD_POST, "/api/v1/sessions/{session}/top-up", SCOPE_SESSIONS, API_BODY_MAX, api_session_top_up},
+    {HTTP_METHOD_GET, "/api/v1/tasks/{session}", SCOPE_INFER, 0, api_tasks},
+    {HTTP_METHOD_GET, "/api/v1/tasks/{session}/{task}", SCOPE_INFER, 0, api_task},
+    {HTTP_METHOD_DELETE, "/api/v1/tasks/{session}/{task}", SCOPE_INFER, 0, api_task_cancel},
+    {HTTP_METHOD_GET, "/api/v3/receipts/{task}", SCOPE_INFER, 0, api_receipt},
+    {HTTP_METHOD_GET, "/api/v3/receipts/{session}/{task}", SCOPE_INFER, 0, api_receipt_of},
+    {HTTP_METHOD_GET, "/api/v3/why/{task or node}", SCOPE_INFER, 0, api_why},
+    {HTTP_METHOD_PUT, "/api/v3/payloads", SCOPE_INFER, API_PAYLOAD_BODY_MAX, api_payload_put},
+    {HTTP_METHOD_GET, "/api/v3/payloads/{cid}", SCOPE_INFER, 0, api_payload_get},
+    /* accounts and keys */
+    {HTTP_METHOD_GET, "/api/v1/keys", SCOPE_ACCOUNT, 0, api_keys},
+    {HTTP_METHOD_POST, "/api/v1/keys", SCOPE_ACCOUNT, API_BODY_MAX, api_key_put},
+    {HTTP_METHOD_DELETE, "/api/v1/keys/{key_hash}", SCOPE_ACCOUNT, 0, api_key_revoke},
+    {HTTP_METHOD_GET, "/api/v1/accounts/{address}", SCOPE_INFER, 0, api_account},
+    {HTTP_METHOD_POST, "/api/v1/accounts/{address}/deposits", SCOPE_ADMIN, API_BODY_MAX, api_deposit},
+    {HTTP_METHOD_POST, "/api/v1/accounts/{address}/wallet", SCOPE_ACCOUNT, API_BODY_MAX, api_wallet},
+    {HTTP_METHOD_POST, "/api/v1/accounts/{address}/withdrawals", SCOPE_ACCOUNT, API_BODY_MAX, api_withdraw},
+    /* the network's admins */
+    {HTTP_METHOD_POST, "/api/v1/models", SCOPE_ADMIN, API_BODY_MAX, api_model_put},
+    {HTTP_METHOD_DELETE, "/api/v1/models/{model*}", SCOPE_ADMIN, 0, api_model_remove},
+    {HTTP_METHOD_POST, "/api/v1/nodes/invites", SCOPE_ADMIN, API_BODY_MAX, api_node_invite},
+    {HTTP_METHOD_POST, "/api/v1/nodes/approvals", SCOPE_ADMIN, API_BODY_MAX, api_node_approve},
+    {HTTP_METHOD_GET, "/api/v1/miners", SCOPE_INFER, 0, api_miners},
+    /* not built yet, and named */
+    {HTTP_METHOD_POST, "/v1/embeddings", SCOPE_INFER, API_BODY_MAX, api_not_built},
+    {HTTP_METHOD_POST, "/v1/responses", SCOPE_INFER, API_BODY_MAX, api_not_built},
+    {HTTP_METHOD_POST, "/v1/messages", SCOPE_INFER, API_BODY_MAX, api_not_built},
+    {HTTP_METHOD_POST, "/api/v1/delegate", SCOPE_INFER, API_BODY_MAX, api_not_built},
+    {HTTP_METHOD_POST, "/api/v2/delegate", SCOPE_INFER, API_BODY_MAX, api_not_built},
+    {HTTP_METHOD_POST, "/api/v3/delegate", SCOPE_INFER, API_BODY_MAX, api_not_built},
+    {HTTP_METHOD_POST, "/api/v1/validate", SCOPE_INFER, API_BODY_MAX, api_not_built},
+    {HTTP_METHOD_POST, "/api/v2/validate", SCOPE_INFER, API_BODY_MAX, api_not_built},
+    {HTTP_METHOD_POST, "/api/v3/validate", SCOPE_INFER, API_BODY_MAX, api_not_built},
+    {HTTP_METHOD_POST, "/api/v3/offchain/result", SCOPE_INFER, API_BODY_MAX, api_not_built},
+    {HTTP_METHOD_POST, "/api/v1/commands", 0, API_BODY_MAX, api_not_built},
+    {HTTP_METHOD_GET, "/api/v1/ws", 0, 0, api_not_built},
     /* this router */
     {HTTP_METHOD_GET, "/api/v1/info", 0, 0, api_info},
     {HTTP_METHOD_GET, "/api/v1/status", 0, 0, api_status},
@@ -362,6 +412,7 @@ void api_close(struct api *api)
         return;
     completion_close_all(api);
     select_close(api->select);
+    payloads_done(api);
     free(api);
 }
 

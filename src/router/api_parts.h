@@ -49,6 +49,7 @@ struct api {
     uint32_t streams;
     bool ready, was_ready, draining, dirty;
     uint64_t admin_nonce;  // the last that we used
+    struct puts *puts;     // api_payloads.c's
 };
 
 /* What is wrong, for whoever asked. */
@@ -118,6 +119,18 @@ bool call_address(struct call *call, uint32_t part, struct address *ret_address)
 bool call_query_u64(struct call *call, const char *name, uint64_t max, uint64_t *ret_value);  // else it stays
 bool call_bad_field(struct call *call, enum cx_err err);  // json.h refused: says where; always false
 
+/* Reads those members of the object that are fields of the command, by their names: terms by name in any case or by
+ * number, ids and money as numbers or decimal text, addresses in their text form, BYTES as text or as an array of
+ * addresses, which `lists` keeps. `skip`: names that are not the caller's to say; a member that is neither is refused
+ * unless among `also`. Texts stay the document's. CX_INVALID: as json.h. */
+struct fields_wish {
+    const char *const *skip, *const *also;  // each ends with NULL; may be NULL
+    struct buf *lists;                      // [API_LISTS_MAX]
+};
+#define API_LISTS_MAX 4
+enum cx_err fields_from_json(const struct json_at *object, const struct command_info *info,
+                             const struct fields_wish *wish, struct command *ret_cmd);
+
 /* ---- writing ---- */
 
 void out_id(struct json_out *out, const char *key, uint64_t id);  // decimal digits in a string
@@ -130,13 +143,14 @@ void out_urn(struct json_out *out, const char *key, const struct hash *sha256);
 /* ---- handlers ---- */
 
 handler api_chat, api_completions, api_models, api_model;
-handler api_native_completions, api_native_completions_urn;
 handler api_info, api_status, api_ping, api_about, api_miners, api_healthz, api_readyz, api_metrics;
+handler api_native, api_native_in, api_native_urn, api_native_urn_in;
 handler api_sessions, api_session, api_session_open, api_session_top_up, api_session_close;
-handler api_tasks, api_task, api_task_cancel, api_receipt, api_receipt_of, api_why_task, api_why;
+handler api_tasks, api_task, api_task_cancel, api_receipt, api_receipt_of, api_why;
 handler api_payload_put, api_payload_get;
-handler api_keys, api_key_put, api_key_revoke, api_account, api_deposit, api_model_put, api_node_invite;
-handler api_commands, api_delegate, api_validate, api_ws, api_offchain_result;
+handler api_keys, api_key_put, api_key_revoke, api_account, api_deposit, api_wallet, api_withdraw;
+handler api_model_put, api_model_remove, api_node_invite, api_node_approve;
+handler api_not_built;
 handler api_link_miner, api_link_oracle;
 
 #endif

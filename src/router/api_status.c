@@ -5,6 +5,7 @@
 #include "payload/payload.h"
 #include "router/api_parts.h"
 #include "router/hub.h"
+#include "router/session_terms.h"
 
 #define API_VERSION "1"
 
@@ -77,7 +78,7 @@ void api_info(struct call *call)
     json_out_u64(&out, "redundancy", u32_max(o->redundancy, 1));
     out_term(&out, "validation", TERM_validation_policy, o->validation);
     json_out_u64(&out, "audit_bp", o->audit_bp);
-    json_out_u64(&out, "tokens_max", SHARED_TOKENS_MAX);
+    json_out_u64(&out, "tokens_max", SESSION_TOKENS_MAX);
     json_out_end(&out);
     json_out_object(&out, "limits");
     json_out_u64(&out, "prompt_body_max", API_PROMPT_BODY_MAX);

@@ -8,6 +8,7 @@
 #include "base/hex.h"
 #include "crypto/keccak.h"
 #include "proto/sse.h"
+#include "router/session_terms.h"
 
 #define SELECT_RETRIES_MAX     2  // where a shared session closed between its choice and the submission
 #define PROMPT_BYTES_PER_TOKEN 4  // an estimate, for the default of max_tokens alone
@@ -38,7 +39,7 @@ static void leave(struct completion *c, bool cancel)
     http_watch(c->call->x, NULL, NULL, NULL);
 }
 
-static void fail(struct completion *c, const struct api_error *error)
+void completion_fail(struct completion *c, const struct api_error *error)
 {
     struct call *call = c->call;
     leave(c, false);
@@ -132,7 +133,7 @@ static void on_interrupted(void *ctx)
     error_say(&error, 502, "stream_interrupted", NULL,
               "the node that streamed was lost; the task goes on: GET /api/v1/tasks/%llu/%llu",
               (unsigned long long)c->session, (unsigned long long)c->task);
-    fail(c, &error);
+    completion_fail(c, &error);
 }
 
 static void answer_stream(struct completion *c, const struct task_end *end)
@@ -165,13 +166,13 @@ static void answer(struct completion *c, const struct task_end *end)
     struct api_error error = {.session = end->session, .task = end->task};
     if (!end->text) {
         error_say(&error, 410, "ANSWER_EXPIRED", NULL, "the answer is no longer kept; its digest is in the receipt");
-        fail(c, &error);
+        completion_fail(c, &error);
     } else if (end->replaced && c->sent > 0) {
         c->call->api->metrics.answers_replaced++;
         error_say(&error, 502, "answer_replaced", NULL,
                   "another node's answer stands, not the one that was streamed: GET /api/v1/tasks/%llu/%llu",
                   (unsigned long long)end->session, (unsigned long long)end->task);
-        fail(c, &error);
+        completion_fail(c, &error);
     } else {
         leave(c, false);
         if (c->stream)
@@ -194,12 +195,11 @@ static void on_end(void *ctx, const struct task_end *end)
     if (history_finished(c->call->api->options.history, end->session, end->task, &done) == CX_OK)
         attempts = done.attempts;
     error_of_end(end, attempts, c->context, &error);
-    fail(c, &error);
+    completion_fail(c, &error);
 }
 
 /* ---- submitting ---- */
 
-static void find_session(struct completion *c);
 static const struct task_sink sink;
 
 struct found {
@@ -235,7 +235,7 @@ static void watch_ended(struct completion *c)
         return;
     error_say(&error, 409, "TASK_KNOWN", "client_reference",
               "that reference names a task that has ended, and its answer is no longer kept");
-    fail(c, &error);
+    completion_fail(c, &error);
 }
 
 static void on_accepted(void *ctx, uint64_t task, bool known)
@@ -261,7 +261,7 @@ static void on_accepted(void *ctx, uint64_t task, bool known)
     struct api_error error;
     error_of_verdict(VERDICT_NOT_TASK_ROUTER, &error);
     error.task = task;
-    fail(c, &error);
+    completion_fail(c, &error);
 }
 
 static void say_queue(const struct completion *c, struct api_error *error)
@@ -283,7 +283,7 @@ static void on_refused(void *ctx, enum cx_err err, enum verdict verdict, const c
     if (!err && closed && shared && c->retries++ < SELECT_RETRIES_MAX) {
         task_watch_close(c->watch, false);
         c->watch = NULL;
-        find_session(c);
+        completion_select(c);
         return;
     }
     if (err)
@@ -297,7 +297,7 @@ static void on_refused(void *ctx, enum cx_err err, enum verdict verdict, const c
         error.param = c->dialect == DIALECT_CHAT ? "messages" : "prompt";
     else if (!err && error.status == 429)
         say_queue(c, &error);
-    fail(c, &error);
+    completion_fail(c, &error);
 }
 
 static const struct task_sink sink = {.on_accepted = on_accepted,
@@ -309,14 +309,14 @@ static const struct task_sink sink = {.on_accepted = on_accepted,
 /* What the session gives where the request says nothing, but never more than the context has room for. */
 static uint32_t default_tokens(const struct completion *c, const struct session_view *v, const struct model_view *m)
 {
-    uint32_t room = m->context > m->template_tokens + 1 ? m->context - m->template_tokens - 1 : 1;
+    uint32_t room = session_terms_room(m);
     uint32_t prompt = c->request.prompt_size / PROMPT_BYTES_PER_TOKEN;
     if (room > prompt)
         room -= prompt;
     return u32_min(v->tokens_max, room);
 }
 
-static void submit(struct completion *c)
+void completion_submit(struct completion *c)
 {
     struct call *call = c->call;
     const struct core *core = replica_core(call->api->options.replica);
@@ -326,7 +326,7 @@ static void submit(struct completion *c)
     struct api_error error;
     if (!view_session(core, c->session, &v) || !view_model(core, v.model, &m)) {
         error_of_verdict(VERDICT_SESSION_UNKNOWN, &error);
-        fail(c, &error);
+        completion_fail(c, &error);
         return;
     }
     memcpy(c->model, m.name, sizeof c->model);
@@ -363,161 +363,12 @@ static void submit(struct completion *c)
     if (!err)
         return;
     error_of_world(err, cx_detail(), &error);
-    fail(c, &error);
+    completion_fail(c, &error);
 }
 
-/* ---- the session ---- */
+/* ---- beginning ---- */
 
-static void selected(struct completion *c)
-{
-    struct api_error error;
-    const struct selected *s = &c->selected;
-    if (s->verdict == VERDICT_ACCEPTED) {
-        c->session = s->session;
-        submit(c);
-        return;
-    }
-    error_of_verdict(s->verdict, &error);
-    error.param = s->param;
-    if (s->message[0])
-        snprintf(error.message, sizeof error.message, "%s", s->message);
-    fail(c, &error);
-}
-
-static void on_selected(void *ctx, enum cx_err err, const struct selected *s)
-{
-    struct completion *c = ctx;
-    struct api_error error;
-    c->wait = NULL;
-    c->selected = *s;
-    if (!err) {
-        selected(c);
-        return;
-    }
-    error_of_world(err, cx_detail(), &error);
-    fail(c, &error);
-}
-
-/* The number of a term that the request names in any case, or -1 where it names none; -2: there is no such. */
-static int find_term(enum term_set set, const char *text, size_t size)
-{
-    char name[32];
-    if (size == 0)
-        return -1;
-    if (size >= sizeof name)
-        return -2;
-    for (size_t i = 0; i < size; i++)
-        name[i] = (char)(text[i] >= 'a' && text[i] <= 'z' ? text[i] - 'a' + 'A' : text[i] == '-' ? '_' : text[i]);
-    name[size] = 0;
-    int value = term_find(set, name);
-    return value < 0 ? -2 : value;
-}
-
-static bool read_term(struct completion *c, enum term_set set, const char *param, const char *text, size_t size,
-                      int *ret_value)
-{
-    struct api_error error = {0};
-    *ret_value = find_term(set, text, size);
-    if (*ret_value != -2)
-        return true;
-    error_say(&error, 400, "VALUE_INVALID", param, "%s: \"%.*s\" is not known", param, (int)(size < 40 ? size : 40),
-              text);
-    fail(c, &error);
-    return false;
-}
-
-static void find_session(struct completion *c)
-{
-    const struct request *r = &c->request;
-    struct call *call = c->call;
-    const char *mode = http_header(call->x, "Corten-Mode");
-    struct select_wish wish = {
-        .account = call->account,
-        .key_model = call->key.model,
-        .key_session = call->key.session,
-        .session = r->corten.session,
-        .model = (const char *)r->model.data,
-        .model_size = r->model.size,
-        .redundancy = r->corten.redundancy,
-    };
-    if (!read_term(c, TERM_validation_policy, "validation", (const char *)r->corten.validation.data,
-                   r->corten.validation.size, &wish.validation) ||
-        !read_term(c, TERM_session_privacy, "privacy", (const char *)r->corten.privacy.data, r->corten.privacy.size,
-                   &wish.privacy) ||
-        !read_term(c, TERM_session_mode, "Corten-Mode", mode, mode ? strlen(mode) : 0, &wish.mode))
-        return;
-    if (wish.privacy == PRIVACY_ENCRYPTED) {
-        struct api_error error = {0};
-        error_say(&error, 501, "NOT_BUILT", "privacy", "encrypted sessions are not built in this version");
-        fail(c, &error);
-        return;
-    }
-    if (select_session(call->api->select, &wish, &c->selected, on_selected, c, &c->wait))
-        selected(c);
-}
-
-/* ---- requests ---- */
-
-static bool read_body(struct completion *c)
-{
-    size_t size;
-    const char *body = http_request_body(c->call->x, &size);
-    enum cx_err err = CX_OK;
-    switch (c->dialect) {
-    case DIALECT_CHAT: err = request_read_chat(body, size, &c->request); break;
-    case DIALECT_TEXT: err = request_read_completion(body, size, &c->request); break;
-    case DIALECT_NATIVE: err = request_read_native(body, size, &c->request); break;
-    }
-    if (!err)
-        return true;
-    struct api_error error;
-    char param[JSON_PATH_SIZE_MAX + 1];
-    snprintf(param, sizeof param, "%s", json_failed_path());
-    error_of_world(err, cx_detail(), &error);
-    error.param = param[0] ? param : NULL;
-    fail(c, &error);
-    return false;
-}
-
-/* The client's own name for the request, from its body or header. */
-static bool read_reference(struct completion *c)
-{
-    struct span text = c->request.corten.client_reference;
-    const char *header = http_header(c->call->x, "Idempotency-Key");
-    if (text.size == 0 && header)
-        text = (struct span){(const uint8_t *)header, (uint32_t)strlen(header)};
-    if (text.size > API_REFERENCE_MAX) {
-        struct api_error error = {0};
-        error_say(&error, 400, "VALUE_INVALID", "client_reference", "a reference has at most %d bytes",
-                  API_REFERENCE_MAX);
-        fail(c, &error);
-        return false;
-    }
-    if (text.size > 0)
-        keccak256(text.data, text.size, &c->reference);
-    return true;
-}
-
-static bool read_session(struct completion *c, uint64_t session)
-{
-    const char *header = http_header(c->call->x, "Corten-Session");
-    if (session != 0) {
-        c->request.corten.session = session;
-    } else if (header) {
-        char *end;
-        unsigned long long id = strtoull(header, &end, 10);
-        if (id == 0 || *end || header[0] < '0' || header[0] > '9') {
-            struct api_error error = {0};
-            error_say(&error, 400, "VALUE_INVALID", "Corten-Session", "\"%.40s\" is no session's id", header);
-            fail(c, &error);
-            return false;
-        }
-        c->request.corten.session = id;
-    }
-    return true;
-}
-
-static struct completion *completion_new(struct call *call, enum dialect dialect)
+struct completion *completion_new(struct call *call, enum dialect dialect)
 {
     struct completion *c = calloc(1, sizeof *c);
     cx_assert(c);
@@ -536,21 +387,10 @@ static struct completion *completion_new(struct call *call, enum dialect dialect
     return c;
 }
 
-static void start_stream(struct completion *c)
+void completion_stream(struct completion *c)
 {
     c->stream = true;
     net_timer_start(c->call->api->options.loop, &c->keep_alive, API_KEEP_ALIVE_MS, keep_alive, c);
-}
-
-void completion_start(struct call *call, enum dialect dialect, bool by_urn, uint64_t session)
-{
-    struct completion *c = completion_new(call, dialect);
-    c->by_urn = by_urn;
-    if (!read_body(c) || !read_reference(c) || !read_session(c, session))
-        return;
-    if (c->request.stream)
-        start_stream(c);
-    find_session(c);
 }
 
 void completion_resume(struct call *call, uint64_t session, uint64_t task, size_t from)
@@ -564,13 +404,13 @@ void completion_resume(struct call *call, uint64_t session, uint64_t task, size_
     c->selected.reason = "named";
     /* Whoever only looks on cancels nothing by leaving. */
     memset(&c->reference, 0xff, sizeof c->reference);
-    start_stream(c);
+    completion_stream(c);
     enum cx_err err = tasks_watch(call->api->options.tasks, session, task, from, &to, &c->watch);
     if (!err)
         return;
     struct api_error error;
     error_of_verdict(VERDICT_TASK_UNKNOWN, &error);
-    fail(c, &error);
+    completion_fail(c, &error);
 }
 
 /* ---- from the api ---- */
@@ -593,7 +433,7 @@ void completion_stop_all(struct api *api)
         struct api_error error = {.session = c->session, .task = c->task, .retry = true, .retry_ms = API_RETRY_MS};
         error.same_reference = !hash_is_zero(&c->reference);
         error_say(&error, 503, "STOPPING", NULL, "the router is stopping; a task that was accepted goes on");
-        fail(c, &error);
+        completion_fail(c, &error);
     }
 }
 

@@ -49,6 +49,16 @@ void completion_start(struct call *call, enum dialect dialect, bool by_urn, uint
 /* Takes the call: streams a task that exists, from that byte of its text on. */
 void completion_resume(struct call *call, uint64_t session, uint64_t task, size_t from);
 
+/* ---- completion.c, for completion_begin.c ---- */
+
+struct completion *completion_new(struct call *call, enum dialect dialect);
+void completion_stream(struct completion *c);  // it will
+void completion_submit(struct completion *c);  // to c->session
+/* Answers with an error, or ends the stream with it; c is gone. */
+void completion_fail(struct completion *c, const struct api_error *error);
+/* Finds the session, and submits. */
+void completion_select(struct completion *c);
+
 /* ---- completion_write.c ---- */
 
 /* Adds one event of a stream. The last one: with finish, usage where asked for, `corten`, and [DONE]. */

@@ -37,7 +37,7 @@ static void put_corten(const struct completion *c, struct json_out *out, const s
     json_out_text(out, "session_reason", c->selected.reason);
     out_id(out, "task_id", c->task);
     out_amount(out, "charged", end->charged);
-    out_id(out, "seq", end->seq);
+    json_out_u64(out, "seq", end->seq);
     out_urn(out, "urn", &end->payload_digest);
     if (end->receipt)
         json_out_raw(out, "receipt", end->receipt, strlen(end->receipt));

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/nearest.h"
 #include "core/limits.h"
+#include "router/session_terms.h"
 
 #define NEAREST_MODELS_MAX  5
 #define NEAREST_MODEL_EDITS 6    // beyond, a name is not near
@@ -233,55 +234,17 @@ static void opened(void *ctx, const struct replica_outcome *outcome)
     opening_free(o);
 }
 
-static void shared_terms(const struct select *select, const struct shared_wish *wish, const struct model_view *model,
-                         struct cmd_session_open *cmd)
-{
-    *cmd = (struct cmd_session_open){
-        .owner = wish->router,
-        .model = wish->model,
-        .shared = 1,
-        .mode = MODE_EPHEMERAL,
-        .redundancy = (uint8_t)wish->redundancy,
-        .quorum = (uint8_t)(wish->redundancy / 2 + 1),
-        .nodes_min = (uint16_t)wish->redundancy,
-        .nodes_max = SESSION_NODES_MAX,
-        .reserve = RESERVE_AT_OPEN,
-        .sla = SLA_LOW,
-        .class = CLASS_UNVERIFIED,
-        .reserve_ms = SHARED_RESERVE_MS,
-        .tasks_per_node_max = SHARED_NODE_TASKS,
-        .validation = (uint8_t)wish->validation,
-        .audit_bp = select->options.audit_bp,
-        .on_no_verdict = ON_NO_VERDICT_ACCEPT_UNVERIFIED,
-        .stream = STREAM_AT_ONCE,
-        .access = ACCESS_PUBLIC,
-        .privacy = PRIVACY_PUBLIC,
-        .result = RESULT_INLINE,
-        .pays = PAYS_PAYER,
-        .evidence = EVIDENCE_SIGNED,
-        .price_in_max = model->price_in_max,
-        .price_out_max = model->price_out_max,
-        .priority = SHARED_PRIORITY,
-        .tokens_max = SHARED_TOKENS_MAX,
-        .attempts_max = SHARED_ATTEMPTS_MAX,
-        .ack_ms = SHARED_ACK_MS,
-        .precommit_ms = SHARED_PRECOMMIT_MS,
-        .commit_ms = SHARED_COMMIT_MS,
-        .total_ms = SHARED_TOTAL_MS,
-        .open_ms = SHARED_OPEN_MS,
-        .drain_ms = SHARED_DRAIN_MS,
-    };
-    /* A session's answers are never longer than its model's context. */
-    uint32_t room = model->context > model->template_tokens + 1 ? model->context - model->template_tokens - 1 : 1;
-    cmd->tokens_max = u32_min(cmd->tokens_max, room);
-}
-
 static enum cx_err open_shared(struct select *select, const struct shared_wish *wish, const struct model_view *model,
                                struct opening **ret_opening)
 {
     static const char name[] = "shared";
     struct command cmd = {.type = COMMAND_SESSION_OPEN};
-    shared_terms(select, wish, model, &cmd.session_open);
+    session_terms(model, wish->redundancy, wish->validation, &cmd.session_open);
+    cmd.session_open.owner = wish->router;
+    cmd.session_open.shared = 1;
+    cmd.session_open.audit_bp = select->options.audit_bp;
+    cmd.session_open.access = ACCESS_PUBLIC;
+    cmd.session_open.pays = PAYS_PAYER;
     cmd.session_open.name = (struct span){(const uint8_t *)name, sizeof name - 1};
     struct opening *o = calloc(1, sizeof *o);
     cx_assert(o);

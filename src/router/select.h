@@ -17,19 +17,7 @@
 
 #include "router/replica.h"
 
-/* Of the shared sessions. */
-#define SHARED_TOKENS_MAX   1024
-#define SHARED_RESERVE_MS   (10 * 60 * 1000)
-#define SHARED_NODE_TASKS   1000  // of one node until it is tested again
-#define SHARED_ATTEMPTS_MAX 3
-#define SHARED_PRIORITY     4
-#define SHARED_ACK_MS       10000
-#define SHARED_PRECOMMIT_MS 120000
-#define SHARED_COMMIT_MS    15000
-#define SHARED_TOTAL_MS     300000
-#define SHARED_OPEN_MS      60000
-#define SHARED_DRAIN_MS     30000
-#define SHARED_YIELD_MS     2000  // of idleness, until it gives way to a session that waits
+#define SHARED_YIELD_MS 2000  // of idleness, until a shared session gives way to one that waits
 
 struct select;
 

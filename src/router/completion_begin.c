@@ -1,0 +1,169 @@
+/* What a client asks: its body and headers, and the session that is to answer. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/keccak.h"
+#include "router/completion.h"
+
+/* ---- the session ---- */
+
+static void selected(struct completion *c)
+{
+    struct api_error error;
+    const struct selected *s = &c->selected;
+    if (s->verdict == VERDICT_ACCEPTED) {
+        c->session = s->session;
+        completion_submit(c);
+        return;
+    }
+    error_of_verdict(s->verdict, &error);
+    error.param = s->param;
+    if (s->message[0])
+        snprintf(error.message, sizeof error.message, "%s", s->message);
+    completion_fail(c, &error);
+}
+
+static void on_selected(void *ctx, enum cx_err err, const struct selected *s)
+{
+    struct completion *c = ctx;
+    struct api_error error;
+    c->wait = NULL;
+    c->selected = *s;
+    if (!err) {
+        selected(c);
+        return;
+    }
+    error_of_world(err, cx_detail(), &error);
+    completion_fail(c, &error);
+}
+
+/* The number of a term that the request names in any case, or -1 where it names none; -2: there is no such. */
+static int find_term(enum term_set set, const char *text, size_t size)
+{
+    char name[32];
+    if (size == 0)
+        return -1;
+    if (size >= sizeof name)
+        return -2;
+    for (size_t i = 0; i < size; i++)
+        name[i] = (char)(text[i] >= 'a' && text[i] <= 'z' ? text[i] - 'a' + 'A' : text[i] == '-' ? '_' : text[i]);
+    name[size] = 0;
+    int value = term_find(set, name);
+    return value < 0 ? -2 : value;
+}
+
+static bool read_term(struct completion *c, enum term_set set, const char *param, const char *text, size_t size,
+                      int *ret_value)
+{
+    struct api_error error = {0};
+    *ret_value = find_term(set, text, size);
+    if (*ret_value != -2)
+        return true;
+    error_say(&error, 400, "VALUE_INVALID", param, "%s: \"%.*s\" is not known", param, (int)(size < 40 ? size : 40),
+              text);
+    completion_fail(c, &error);
+    return false;
+}
+
+void completion_select(struct completion *c)
+{
+    const struct request *r = &c->request;
+    struct call *call = c->call;
+    const char *mode = http_header(call->x, "Corten-Mode");
+    struct select_wish wish = {
+        .account = call->account,
+        .key_model = call->key.model,
+        .key_session = call->key.session,
+        .session = r->corten.session,
+        .model = (const char *)r->model.data,
+        .model_size = r->model.size,
+        .redundancy = r->corten.redundancy,
+    };
+    if (!read_term(c, TERM_validation_policy, "validation", (const char *)r->corten.validation.data,
+                   r->corten.validation.size, &wish.validation) ||
+        !read_term(c, TERM_session_privacy, "privacy", (const char *)r->corten.privacy.data, r->corten.privacy.size,
+                   &wish.privacy) ||
+        !read_term(c, TERM_session_mode, "Corten-Mode", mode, mode ? strlen(mode) : 0, &wish.mode))
+        return;
+    if (wish.privacy == PRIVACY_ENCRYPTED) {
+        struct api_error error = {0};
+        error_say(&error, 501, "NOT_BUILT", "privacy", "encrypted sessions are not built in this version");
+        completion_fail(c, &error);
+        return;
+    }
+    if (select_session(call->api->select, &wish, &c->selected, on_selected, c, &c->wait))
+        selected(c);
+}
+
+/* ---- requests ---- */
+
+static bool read_body(struct completion *c)
+{
+    size_t size;
+    const char *body = http_request_body(c->call->x, &size);
+    enum cx_err err = CX_OK;
+    switch (c->dialect) {
+    case DIALECT_CHAT: err = request_read_chat(body, size, &c->request); break;
+    case DIALECT_TEXT: err = request_read_completion(body, size, &c->request); break;
+    case DIALECT_NATIVE: err = request_read_native(body, size, &c->request); break;
+    }
+    if (!err)
+        return true;
+    struct api_error error;
+    char param[JSON_PATH_SIZE_MAX + 1];
+    snprintf(param, sizeof param, "%s", json_failed_path());
+    error_of_world(err, cx_detail(), &error);
+    error.param = param[0] ? param : NULL;
+    completion_fail(c, &error);
+    return false;
+}
+
+/* The client's own name for the request, from its body or header. */
+static bool read_reference(struct completion *c)
+{
+    struct span text = c->request.corten.client_reference;
+    const char *header = http_header(c->call->x, "Idempotency-Key");
+    if (text.size == 0 && header)
+        text = (struct span){(const uint8_t *)header, (uint32_t)strlen(header)};
+    if (text.size > API_REFERENCE_MAX) {
+        struct api_error error = {0};
+        error_say(&error, 400, "VALUE_INVALID", "client_reference", "a reference has at most %d bytes",
+                  API_REFERENCE_MAX);
+        completion_fail(c, &error);
+        return false;
+    }
+    if (text.size > 0)
+        keccak256(text.data, text.size, &c->reference);
+    return true;
+}
+
+static bool read_session(struct completion *c, uint64_t session)
+{
+    const char *header = http_header(c->call->x, "Corten-Session");
+    if (session != 0) {
+        c->request.corten.session = session;
+    } else if (header) {
+        char *end;
+        unsigned long long id = strtoull(header, &end, 10);
+        if (id == 0 || *end || header[0] < '0' || header[0] > '9') {
+            struct api_error error = {0};
+            error_say(&error, 400, "VALUE_INVALID", "Corten-Session", "\"%.40s\" is no session's id", header);
+            completion_fail(c, &error);
+            return false;
+        }
+        c->request.corten.session = id;
+    }
+    return true;
+}
+
+void completion_start(struct call *call, enum dialect dialect, bool by_urn, uint64_t session)
+{
+    struct completion *c = completion_new(call, dialect);
+    c->by_urn = by_urn;
+    if (!read_body(c) || !read_reference(c) || !read_session(c, session))
+        return;
+    if (c->request.stream)
+        completion_stream(c);
+    completion_select(c);
+}

@@ -1,0 +1,44 @@
+#include "router/session_terms.h"
+
+uint32_t session_terms_room(const struct model_view *model)
+{
+    return model->context > model->template_tokens + 1 ? model->context - model->template_tokens - 1 : 1;
+}
+
+void session_terms(const struct model_view *model, uint32_t redundancy, enum validation_policy validation,
+                   struct cmd_session_open *ret_cmd)
+{
+    *ret_cmd = (struct cmd_session_open){
+        .model = model->id,
+        .mode = MODE_EPHEMERAL,
+        .redundancy = (uint8_t)redundancy,
+        .quorum = (uint8_t)(redundancy / 2 + 1),
+        .nodes_min = (uint16_t)redundancy,
+        .nodes_max = SESSION_NODES_MAX,
+        .reserve = RESERVE_AT_OPEN,
+        .sla = SLA_LOW,
+        .class = CLASS_UNVERIFIED,
+        .reserve_ms = SESSION_RESERVE_MS,
+        .tasks_per_node_max = SESSION_NODE_TASKS,
+        .validation = (uint8_t)validation,
+        .audit_bp = SESSION_AUDIT_BP,
+        .on_no_verdict = ON_NO_VERDICT_ACCEPT_UNVERIFIED,
+        .stream = STREAM_AT_ONCE,
+        .access = ACCESS_MEMBERS,
+        .privacy = PRIVACY_PUBLIC,
+        .result = RESULT_INLINE,
+        .pays = PAYS_OWNER,
+        .evidence = EVIDENCE_SIGNED,
+        .price_in_max = model->price_in_max,
+        .price_out_max = model->price_out_max,
+        .priority = SESSION_PRIORITY,
+        .tokens_max = u32_min(SESSION_TOKENS_MAX, session_terms_room(model)),
+        .attempts_max = SESSION_ATTEMPTS_MAX,
+        .ack_ms = SESSION_ACK_MS,
+        .precommit_ms = SESSION_PRECOMMIT_MS,
+        .commit_ms = SESSION_COMMIT_MS,
+        .total_ms = SESSION_TOTAL_MS,
+        .open_ms = SESSION_OPEN_MS,
+        .drain_ms = SESSION_DRAIN_MS,
+    };
+}
