@@ -113,7 +113,7 @@ void world_settle(struct world *w)
     struct hash dice;
     bool oracle_lives = cognitive_dice(&w->cognitive, &dice);
     dice.b[0] ^= (uint8_t)w->step.now_ms;
-    session_set_dice(&w->session, &dice, oracle_lives);
+    session_set_dice(&w->session, &dice, oracle_lives || w->says_oracle_lives);
     for (uint32_t i = 0; due_ms(w) <= w->step.now_ms; i++) {
         CHECK(i < 10000);
         w->sweeps++;

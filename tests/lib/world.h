@@ -21,6 +21,7 @@ struct world {
     bool mute[ORACLES_MAX];       // makes none while time passes
     uint32_t link;                // the last one given
     uint32_t sweeps;
+    bool says_oracle_lives;  // to sessions, though cognitive knows of none
 };
 
 /* Routers 0 and 1 live; models "one" and "two" are in the catalog, slots 0 and 1; 16 nodes at most. */
