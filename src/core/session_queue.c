@@ -203,6 +203,8 @@ static enum verdict judge_submit(const struct session_queue *queue, const struct
     s.policy = session_policy(queue->session, s.session);
     s.model = catalog_model(queue->catalog, s.policy->model);
     fill_in(submit, &s);
+    if (s.policy->validation == VALIDATION_MAJORITY && !submit->greedy && !submit->seed_of_client)
+        return VERDICT_GREEDY_NEEDED;
 
     enum verdict verdict = find_payer(queue, cmd, &s);
     if (!verdict)

@@ -410,6 +410,7 @@ static enum cx_err read_wishes(const struct json_at *body, struct request *r)
             r->has_seed = true;
         }
     }
+    r->has_temperature = json_has(body, "temperature");
     r->corten.priority = -1;
     if (!err && json_has(body, "corten")) {
         err = json_need_object(body, "corten", &corten);
@@ -570,6 +571,7 @@ void request_canonical(const struct request *request, struct buf *ret_bytes)
     json_t *copy = json_copy(request->document);
     cx_assert(copy);
     json_object_set_new(copy, "max_tokens", json_integer(request->max_tokens));
+    json_object_set_new(copy, "temperature_e4", json_integer(request->temperature));
     json_canonical(ret_bytes, copy);
     json_decref(copy);
 }

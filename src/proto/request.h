@@ -40,7 +40,7 @@ struct request {
     int32_t presence_penalty, frequency_penalty;
     struct span stop[REQUEST_STOP_MAX];
     uint32_t stop_count;
-    bool has_seed;
+    bool has_seed, has_temperature;    // whether the body said so
     uint64_t seed;
     const json_t *extra;   // what is passed on to the engine; an object or NULL
     uint32_t prompt_size;  // bytes of text in prompt or messages
@@ -67,7 +67,7 @@ enum cx_err request_read_native(const char *body, size_t size, struct request *r
 enum cx_err request_parse(const char *bytes, size_t size, struct request *ret_request);
 void request_close(struct request *request);
 
-/* With max_tokens and seed as finally decided. */
+/* With max_tokens and temperature as finally decided. */
 void request_canonical(const struct request *request, struct buf *ret_bytes);
 void request_digest(const void *bytes, size_t size, struct hash *ret_digest);  // Keccak-256
 

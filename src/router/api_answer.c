@@ -25,6 +25,7 @@ unsigned verdict_status(enum verdict verdict)
     case VERDICT_PRICE_RANGE:
     case VERDICT_QUORUM_RANGE:
     case VERDICT_REDUNDANCY_RANGE:
+    case VERDICT_GREEDY_NEEDED:
     case VERDICT_QUORUM_MAJORITY:
     case VERDICT_NODES_RANGE:
     case VERDICT_PROMPT_RANGE:

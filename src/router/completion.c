@@ -337,6 +337,8 @@ void completion_submit(struct completion *c)
         json_object_set_new(r->document, "model", json_string(m.name));
     if (r->max_tokens == 0)
         r->max_tokens = default_tokens(c, &v, &m);
+    if (v.validation == VALIDATION_MAJORITY && !r->has_temperature && !r->has_seed)
+        r->temperature = 0;  // what several miners write is compared
     buf_reset(&c->canonical);
     request_canonical(r, &c->canonical);
     const struct task_wish wish = {
