@@ -3,6 +3,7 @@
 # make check      sets up, builds, runs all tests; ends with "N passed, N failed"
 # make unit       builds and runs the unit tests; ONLY=place for one place, SAN=address,undefined with
 #                 BUILD=build-san for a build with sanitizers
+# make wasm       builds the core alone for WebAssembly: build/core.wasm
 # make lint       looks for what compilers do not: layers, banned calls, references, layout
 # make format     lays out all C files as .clang-format says
 # make clean      removes what was built
@@ -131,6 +132,24 @@ $(BUILD)/probe: $(BUILD)/tests/probe/probe.o $(BUILD)/libcorten.a
 $(BUILD)/ws_echo: $(BUILD)/tests/probe/ws_echo.o $(BUILD)/libcorten.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# ---- the core without a C library ----------------------------------------------------------------
+
+WASM_SRC := $(wildcard src/core/*.c) tools/wasm/replay.c src/crypto/keccak.c src/crypto/eip712.c \
+    $(patsubst %,src/base/%.c,amount arena assert bytes fenwick heap id_map mem slots text types)
+WASM_OBJ := $(WASM_SRC:%.c=$(BUILD)/wasm/%.o)
+
+$(BUILD)/wasm/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,WASM,$<)
+	$(Q)clang --target=wasm32 -ffreestanding -fno-builtin -std=gnu17 -O2 $(WARN) -Isrc -MMD -MP -c $< -o $@
+
+$(BUILD)/core.wasm: $(WASM_OBJ) $(BUILD)/sources
+	$(call say,LD,$@)
+	$(Q)wasm-ld --no-entry --fatal-warnings -o $@ $(filter %.o,$^)
+
+.PHONY: wasm
+wasm: $(BUILD)/core.wasm
 
 .PHONY: unit
 unit: $(BUILD)/unit

@@ -36,6 +36,8 @@ void test_skip(const char *reason)
     exit(EXIT_SKIPPED);
 }
 
+const char *test_name(void) { return running->name; }
+
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
 {
     (void)st;

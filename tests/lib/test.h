@@ -25,6 +25,8 @@ void test_add(struct test *test);
 _Noreturn void test_fail(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Skips the rest of this test; the reason is printed and counted as skipped, never as passed. */
 _Noreturn void test_skip(const char *reason);
+/* The name of the test that runs: for those that share a body. */
+const char *test_name(void);
 /* A fresh empty folder, removed when the test ends well. */
 const char *test_folder(void);
 
