@@ -9,6 +9,7 @@
 #include "cli/command_line.h"
 #include "cli/replay.h"
 #include "ledger/ledger_tool.h"
+#include "proto/fields_json.h"
 
 static const struct option_info infos[] = {
     {"data", 'd', OPTION_TEXT, "DIR", NULL, "the folder of a router or of corten dev", 0, 0, false},
@@ -77,6 +78,46 @@ static int replay(const struct options *options, const char *uri, bool verify)
     return result.money_holds ? EXIT_DONE : EXIT_FAILED;
 }
 
+/* One entry a line: what was asked, what the core said, and what followed. */
+static void print_entry(void *ctx, const struct ledger_entry *entry, const struct command *cmd, enum verdict verdict,
+                        const struct event_list *events)
+{
+    struct buf line = {0};
+    struct json_out out;
+    (void)ctx;
+    json_out_init(&out, &line);
+    json_out_object(&out, NULL);
+    json_out_u64(&out, "seq", entry->seq);
+    json_out_u64(&out, "time_ms", entry->time_ms);
+    if (cmd) {
+        const struct command_info *info = command_find(cmd->type);
+        json_out_object(&out, info->name);
+        fields_json(&out, info->name, info->fields, &cmd->genesis);
+        json_out_end(&out);
+    }
+    json_out_text(&out, "verdict", verdict_name(verdict));
+    json_out_array(&out, "events");
+    for (uint32_t i = 0; i < events->count; i++) {
+        const struct event_info *info = event_find(events->event[i].type);
+        json_out_object(&out, NULL);
+        json_out_object(&out, info->name);
+        fields_json(&out, info->name, info->fields, &events->event[i].network_opened);
+        json_out_end(&out);
+        json_out_end(&out);
+    }
+    json_out_end(&out);
+    json_out_end(&out);
+    puts(line.data);
+    buf_done(&line);
+}
+
+static int show(const char *uri)
+{
+    struct replay_result result;
+    enum cx_err err = replay_ledger(&(struct replay_options){.uri = uri, .each = print_entry}, &result);
+    return err ? fail("ledger", err) : EXIT_DONE;
+}
+
 static int export(const struct options *options, const char *uri)
 {
     const char *out = option_text(options, "out");
@@ -115,28 +156,31 @@ static int run(const struct options *options)
     char text[4200];
     const char *uri = uri_of(options, text, sizeof text);
     if (options->arguments != 1)
-        return fail_usage("ledger", "expected verify, replay, export, import or backup");
+        return fail_usage("ledger", "expected verify, replay, show, export, import or backup");
     if (!uri)
         return fail_usage("ledger", "--data DIR or --ledger URI is missing");
     const char *verb = options->argument[0];
     if (strcmp(verb, "verify") == 0 || strcmp(verb, "replay") == 0)
         return replay(options, uri, verb[0] == 'v');
+    if (strcmp(verb, "show") == 0)
+        return show(uri);
     if (strcmp(verb, "export") == 0)
         return export(options, uri);
     if (strcmp(verb, "import") == 0)
         return import(options, uri);
     if (strcmp(verb, "backup") == 0)
         return backup(options, uri);
-    return fail_usage("ledger", "there is no \"%s\"; expected verify, replay, export, import or backup", verb);
+    return fail_usage("ledger", "there is no \"%s\"; expected verify, replay, show, export, import or backup", verb);
 }
 
 const struct subcommand cmd_ledger = {
     .name = "ledger",
-    .arguments = "verify | replay | export | import | backup  --data DIR",
-    .summary = "check, replay, export, import or back up a ledger",
+    .arguments = "verify | replay | show | export | import | backup  --data DIR",
+    .summary = "check, replay, show, export, import or back up a ledger",
     .text = "Everything that a network decided is in its ledger, and anybody who has it can decide it again.\n\n"
             "  corten ledger verify --data DIR             checks every byte, signature, rule and sum\n"
             "  corten ledger replay --data DIR             applies it again, without looking at the tables\n"
+            "  corten ledger show --data DIR               one entry a line: command, verdict, events, as JSON\n"
             "  corten ledger backup --data DIR --out FILE  copies it, also while a router is running\n"
             "  corten ledger export --data DIR --out FILE  writes the portable form\n"
             "  corten ledger import --ledger sqlite:NEW --in FILE\n\n"

@@ -42,7 +42,10 @@ static void apply(struct replaying *r, const struct ledger_entry *entry)
     bool decodes = entry_decode(entry->command, ledger_network(r->ledger), &cmd) == CX_OK;
     cmd.time_ms = entry->time_ms;
     cmd.author = entry->author;
-    r->refused += core_apply(r->core, entry->command, decodes ? &cmd : NULL, &r->events) != VERDICT_ACCEPTED;
+    enum verdict verdict = core_apply(r->core, entry->command, decodes ? &cmd : NULL, &r->events);
+    r->refused += verdict != VERDICT_ACCEPTED;
+    if (r->options->each)
+        r->options->each(r->options->ctx, entry, decodes ? &cmd : NULL, verdict, &r->events);
     if (r->options->progress && entry->seq % PROGRESS_ENTRIES == 0)
         r->options->progress(r->options->ctx, entry->seq, ledger_head(r->ledger).seq);
 }

@@ -4,11 +4,17 @@
 
 #include "base/err.h"
 #include "base/types.h"
+#include "core/event.h"
+#include "core/verdict.h"
+#include "ledger/ledger.h"
 
 struct replay_options {
     const char *uri;
     bool check;  // core_check at the end
-    void (*progress)(void *ctx, uint64_t done, uint64_t total);
+    /* Every entry, decided: cmd NULL where it does not decode. May be NULL. */
+    void (*each)(void *ctx, const struct ledger_entry *entry, const struct command *cmd, enum verdict verdict,
+                 const struct event_list *events);
+    void (*progress)(void *ctx, uint64_t done, uint64_t total);  // may be NULL
     void *ctx;
 };
 struct replay_result {
