@@ -1,5 +1,6 @@
-/* node_pool_parts.h - between the files of node_pool: node_pool.c (life, presence, time), _register (joining, models,
- * bans), _pick (sessions, rounds), _rows (canonical bytes, check). Source: docs/protocol.md, "Nodes". */
+/* node_pool_parts.h - between the files of node_pool: node_pool.c (life, waiting, time), _presence (routers and links),
+ * _register (joining, models, bans), _pick (sessions, rounds), _rows (canonical bytes, check).
+ * Source: docs/protocol.md, "Nodes". */
 #ifndef CORTEN_CORE_NODE_POOL_PARTS_H
 #define CORTEN_CORE_NODE_POOL_PARTS_H
 
@@ -19,6 +20,10 @@ bool node_pool_waits(const struct node_pool *pool, uint32_t node);
 uint64_t node_pool_node_due_ms(const struct node_pool *pool, uint32_t node);
 uint32_t node_pool_weight(const struct node_pool *pool, uint32_t node, uint32_t at, enum sla sla);
 uint32_t node_pool_proved_limit(const struct node_pool *pool, uint32_t model);
+/* A link of a router that fell silent with links up, or came back with links down, or SLOT_NONE; and turning it. */
+uint32_t node_pool_link_to_turn(const struct node_pool *pool);
+void node_pool_turn_link(struct node_pool *pool, uint32_t link);
+void node_pool_cut_links(struct node_pool *pool, uint32_t node);  // all of a node that is gone
 /* Operators' nodes, and what a ban or its end does to the next of them. */
 void node_pool_operator_add(struct node_pool *pool, uint32_t node);
 void node_pool_operator_remove(struct node_pool *pool, uint32_t node);

@@ -2,7 +2,14 @@
 #ifndef CORTEN_CORE_SESSION_PARTS_H
 #define CORTEN_CORE_SESSION_PARTS_H
 
+#include "base/assert.h"
 #include "core/session.h"
+
+static inline struct session *session_of(const struct session_book *book, uint32_t session)
+{
+    cx_assert(slots_is_live(&book->slots, session));
+    return &book->session[session];
+}
 
 /* The only writer of session.state. */
 void session_move(struct session_book *book, uint32_t session, enum session_state to, enum session_reason reason);
