@@ -198,7 +198,7 @@ static void on_down(void *ctx, const char *why)
 {
     struct miner_link *link = ctx;
     struct miner *miner = link->miner;
-    if (link->welcomed)
+    if (link->welcomed && !miner->shutting)
         log_warn("miner", "link lost router=%s why=\"%s\"", router_link_url(link->wire), why);
     link->welcomed = false;
     link->number = 0;

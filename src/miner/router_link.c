@@ -161,6 +161,9 @@ static void on_close(void *ctx, unsigned code, const char *reason)
 {
     struct router_link *link = ctx;
     char why[sizeof link->why + 128];
+    /* Two programs that share a key would push each other out for ever. */
+    if (code == LINK_CLOSE_REPLACED)
+        link->retry_ms = ROUTER_LINK_RETRY_MS_MAX;
     if (link->why[0] != '\0')
         snprintf(why, sizeof why, "%s", link->why);
     else

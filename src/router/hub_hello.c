@@ -358,9 +358,12 @@ static void send_result(struct hub_link *link, uint64_t ref, const struct replic
 static void submitted(void *ctx, const struct replica_outcome *outcome)
 {
     struct answer_to *answer = ctx;
-    if (answer->link->state != HUB_GONE)
-        send_result(answer->link, answer->ref, outcome);
-    hub_let_go(answer->link);
+    struct hub_link *link = answer->link;
+    if (link->state != HUB_GONE)
+        send_result(link, answer->ref, outcome);
+    if (link->state == HUB_OPEN && !link->oracle)
+        hub_send_node(link);
+    hub_let_go(link);
     free(answer);
 }
 
