@@ -8,9 +8,10 @@
  *
  * Shape:  oracle[ORACLES_MAX], never given back; round[rounds_cap] by slot, each with up to ROUND_NODES_MAX places.
  *         lease = round's generation << 32 | round's slot << 5 | place << 1: found by index and compare, even, and
- * never used again, as ids are not. Files:  cognitive.c (oracles, beacon, leader), cognitive_round.c (commands of
- * rounds), cognitive_end.c (deadlines and results), cognitive_rows.c (canonical bytes, check). Source:
- * docs/protocol.md, "Rounds".
+ *         never used again, as ids are not.
+ * Files:  cognitive.c (oracles, beacon, leader), cognitive_round.c (commands of rounds), cognitive_end.c (deadlines
+ *         and results), cognitive_rows.c (canonical bytes, check).
+ * Source: docs/protocol.md, "Rounds".
  */
 #ifndef CORTEN_CORE_COGNITIVE_H
 #define CORTEN_CORE_COGNITIVE_H

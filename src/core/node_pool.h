@@ -10,11 +10,13 @@
  * nodes whose assignments are to be recalled (session_queue takes it), and `news`, reserved nodes that came back or are
  * draining (session takes it).
  *
- * Shape:  node[nodes_cap] by slot; operator_[operators_cap]; link (node, 0..NODE_LINKS_MAX-1); for each router its
- * links while it lives and while it does not; for each operator its nodes that are banned and those that are not; one
- *         Fenwick tree of weights for each (model, SLA class); for each model the nodes that wait for a test of it,
- * those that have proved it apart from those that have not, longest waiting first. Cost:   O(log nodes) a command or
- * sweep. Source: docs/protocol.md, "Nodes".
+ * Shape:  node[nodes_cap] by slot; operator_[operators_cap]; invite[invites_cap]. Lists: for each router its links
+ *         (node, place) while it lives and while it does not; for each operator its nodes, banned ones apart; for
+ *         each model the nodes that wait for a test of it, those that have proved it apart, longest waiting first.
+ *         For each (model, SLA class) one Fenwick tree of the weights of those that can be picked.
+ * Cost:   O(log nodes) a command or sweep.
+ * Files:  node_pool_parts.h names them.
+ * Source: docs/protocol.md, "Nodes".
  */
 #ifndef CORTEN_CORE_NODE_POOL_H
 #define CORTEN_CORE_NODE_POOL_H

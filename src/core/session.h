@@ -9,10 +9,11 @@
  * What a session wants of the queue (tasks to assign, tasks to cancel) it marks; session_queue's sweep takes the marks.
  * What nodes do reaches sessions through node_pool's lists, which the sweep takes.
  *
- * Shape:  session[sessions_cap] by slot; member[nodes_cap] by node slot: a node is in one session at most. Each session
- *         lists its members, and the nodes that it released for re-test and that are not back.
- * Files:  session.c (members, marks, what the queue asks), session_open.c (commands), session_turnover.c (time:
- * opening, growth, turnover, ends), session_rows.c (canonical bytes, check). Source: docs/protocol.md, "Sessions".
+ * Shape:  session[sessions_cap] by slot; member[nodes_cap] by node slot: a node is in one session at most. Each
+ *         session lists its members, and the nodes that it released for re-test and that are not back.
+ * Files:  session.c (states, marks, what the queue asks), session_member.c, session_open.c (commands),
+ *         session_turnover.c (time: opening, growth, turnover, ends), session_rows.c (canonical bytes, check).
+ * Source: docs/protocol.md, "Sessions".
  */
 #ifndef CORTEN_CORE_SESSION_H
 #define CORTEN_CORE_SESSION_H
