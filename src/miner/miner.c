@@ -11,6 +11,7 @@
 #define MEASURE_MS     1000   // until an engine that was not ready is measured again; doubles
 #define MEASURE_MS_MAX 30000
 #define DRAIN_MS       60000  // for what runs to end, and for routers to say so
+#define DRAIN_ALONE_MS 1000  // while no router can be reached
 #define LEASES_SPARE   8      // beyond slots: rounds, and leases whose answer waits for others
 
 /* ---- leases ---- */
@@ -88,6 +89,15 @@ void miner_look_whether_drained(struct miner *miner)
         shut_links(miner);
 }
 
+/* What is owed to routers that are all away is waited for only a little: they may be gone for good. */
+static uint32_t drain_patience_ms(const struct miner *miner)
+{
+    for (uint32_t i = 0; i < miner->options.routers; i++)
+        if (router_link_is_up(miner->link[i].wire))
+            return DRAIN_MS;
+    return DRAIN_ALONE_MS;
+}
+
 static void drain_timeout(void *ctx)
 {
     struct miner *miner = ctx;
@@ -111,7 +121,7 @@ void miner_drain(struct miner *miner)
         return;
     }
     lease_book_drain(miner->book);
-    net_timer_start(miner->options.loop, &miner->drain_timer, DRAIN_MS, drain_timeout, miner);
+    net_timer_start(miner->options.loop, &miner->drain_timer, drain_patience_ms(miner), drain_timeout, miner);
     miner_look_whether_drained(miner);
 }
 
@@ -210,6 +220,8 @@ static void on_down(void *ctx, const char *why)
             net_timer_start(miner->options.loop, &miner->drain_timer, 0, stop_soon, miner);
         return;
     }
+    if (miner->draining)
+        net_timer_start(miner->options.loop, &miner->drain_timer, drain_patience_ms(miner), drain_timeout, miner);
     miner_settle(miner);
 }
 
