@@ -19,16 +19,8 @@ bool amount_sub(struct amount a, struct amount b, struct amount *ret_rest)
     return true;
 }
 
-bool amount_mul(struct amount a, uint64_t times, struct amount *ret_product)
-{
-    uint64_t product;
-    if (__builtin_mul_overflow(a.credits, times, &product))
-        return false;
-    *ret_product = amount_of(product);
-    return true;
-}
-
-/* a × b as high × 2^64 + low, from 32-bit halves: the core has no 128-bit integers. */
+/* a × b as high × 2^64 + low, from 32-bit halves: the core has no 128-bit integers, and compilers check the
+ * overflow of a 64-bit product by one. */
 static void mul_wide(uint64_t a, uint64_t b, uint64_t *ret_high, uint64_t *ret_low)
 {
     uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
@@ -37,6 +29,16 @@ static void mul_wide(uint64_t a, uint64_t b, uint64_t *ret_high, uint64_t *ret_l
     uint64_t mid2 = a0 * b1 + (uint32_t)mid;
     *ret_high = a1 * b1 + (mid >> 32) + (mid2 >> 32);
     *ret_low = mid2 << 32 | (uint32_t)low;
+}
+
+bool amount_mul(struct amount a, uint64_t times, struct amount *ret_product)
+{
+    uint64_t high, low;
+    mul_wide(a.credits, times, &high, &low);
+    if (high > 0)
+        return false;
+    *ret_product = amount_of(low);
+    return true;
 }
 
 /* (high, low) / by, bit by bit; high < by, so that the quotient fits. */
@@ -59,14 +61,13 @@ static uint64_t div_wide(uint64_t high, uint64_t low, uint64_t by, uint64_t *ret
 static bool scale(struct amount a, uint64_t numerator, uint64_t denominator, uint64_t *ret_part, uint64_t *ret_rest)
 {
     cx_assert(denominator > 0);
-    uint64_t product;
-    if (!__builtin_mul_overflow(a.credits, numerator, &product)) {
-        *ret_part = product / denominator;
-        *ret_rest = product % denominator;
-        return true;
-    }
     uint64_t high, low;
     mul_wide(a.credits, numerator, &high, &low);
+    if (high == 0) {
+        *ret_part = low / denominator;
+        *ret_rest = low % denominator;
+        return true;
+    }
     if (high >= denominator)
         return false;
     *ret_part = div_wide(high, low, denominator, ret_rest);

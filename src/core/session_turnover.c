@@ -314,7 +314,7 @@ static void session_turn(struct session_book *book, uint32_t session)
         session_settle(book, session);
         break;
     case SESSION_CLOSED:
-    case SESSION_STATE_COUNT: cx_assert(!"due for nothing"); break;
+    case SESSION_STATE_COUNT: cx_assert(false); break;
     }
 }
 

@@ -126,6 +126,9 @@ static enum verdict apply_entry(struct core *core, const struct network_entry *e
 static enum verdict append(struct network *n, const struct address *author, const void *bytes, uint32_t size)
 {
     n->entry = grown(n->entry, n->entry_count, &n->entry_cap, sizeof *n->entry);
+    const struct network_entry *last = n->entry_count > 0 ? &n->entry[n->entry_count - 1] : NULL;
+    if (last && (last->time_ms != n->ledger_ms || !address_eq(&last->author, author)))
+        network_batch_end(n);  // a batch has one author and one time
     struct network_entry *e = &n->entry[n->entry_count++];
     *e = (struct network_entry){.time_ms = n->ledger_ms, .author = *author, .bytes = malloc(size + 1), .size = size};
     CHECK(e->bytes);

@@ -78,7 +78,7 @@ struct network {
     uint32_t entry_count, entry_cap;
     struct network_answer *answer;
     uint32_t answer_count, answer_cap;
-    uint32_t batch_size, batch_left;  // entries a batch; 1 at first
+    uint32_t batch_size, batch_left;  // entries a batch at most; 1 at first
 };
 
 /* Fails the test where set-up does not go well. */
