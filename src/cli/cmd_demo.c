@@ -172,15 +172,48 @@ static uint64_t number_at(const json_t *at, const char *key)
 
 /* ---- steps ---- */
 
+/* Looks at the status until `seen` is content with it, or the time is over. The caller owns *ret_status. */
+static enum cx_err watch_status(struct demo *demo, uint32_t for_ms, bool (*seen)(const struct demo *, const json_t *),
+                                json_t **ret_status, bool *ret_seen)
+{
+    enum cx_err err = CX_OK;
+    *ret_status = NULL;
+    *ret_seen = false;
+    for (uint32_t waited_ms = 0; !err; waited_ms += LOOK_MS) {
+        json_decref(*ret_status);
+        *ret_status = NULL;
+        err = ask(demo, NULL, "/api/v1/status", NULL, ret_status);
+        *ret_seen = !err && seen(demo, *ret_status);
+        if (*ret_seen || waited_ms >= for_ms)
+            break;
+        look_again(demo);
+    }
+    return err;
+}
+
+static bool all_passed(const struct demo *demo, const json_t *status)
+{
+    return number_at(json_object_get(status, "nodes"), "EPHEMERAL") >= option_number(demo->options, "miners");
+}
+
+static bool none_pending(const struct demo *demo, const json_t *status)
+{
+    (void)demo;
+    return number_at(json_object_get(status, "money"), "pending") == 0;
+}
+
 static enum cx_err show_network(struct demo *demo)
 {
-    json_t *status = NULL;
-    enum cx_err err = ask(demo, NULL, "/api/v1/status", NULL, &status);
-    if (!err && !option_flag(demo->options, "json")) {
-        const json_t *nodes = json_object_get(status, "nodes");
-        printf("   %s: a router, %s miners, an oracle; %" PRIu64 " nodes passed their test\n", demo->url,
-               option_text(demo->options, "miners"), number_at(nodes, "EPHEMERAL") + number_at(nodes, "RESERVED"));
-    }
+    json_t *status;
+    bool passed;
+    enum cx_err err = watch_status(demo, START_MS, all_passed, &status, &passed);
+    uint64_t nodes = number_at(json_object_get(status, "nodes"), "EPHEMERAL");
+    if (!err && !passed)
+        err = cx_fail(CX_TIMEOUT, "only %" PRIu64 " of %s nodes passed their test", nodes,
+                      option_text(demo->options, "miners"));
+    if (!err && !option_flag(demo->options, "json"))
+        printf("   %s: a router, %s miners, an oracle; %" PRIu64 " nodes passed\n", demo->url,
+               option_text(demo->options, "miners"), nodes);
     json_decref(status);
     return err;
 }
@@ -362,28 +395,24 @@ static enum cx_err retest(struct demo *demo)
     snprintf(path, sizeof path, "/api/v1/sessions/%" PRIu64 "/close", demo->session);
     enum cx_err err = ask(demo, "POST", path, "{}", &closed);
     json_decref(closed);
-    uint64_t wanted = option_number(demo->options, "miners"), passed = 0;
-    for (uint32_t i = 0; !err && i < RETEST_MS / LOOK_MS; i++) {
-        json_t *status = NULL;
-        err = ask(demo, NULL, "/api/v1/status", NULL, &status);
-        passed = number_at(json_object_get(status, "nodes"), "EPHEMERAL");
-        json_decref(status);
-        if (err || passed >= wanted)
-            break;
-        look_again(demo);
-    }
-    if (!err && passed < wanted)
-        err = cx_fail(CX_TIMEOUT, "only %" PRIu64 " of %" PRIu64 " nodes passed their test again", passed, wanted);
+    json_t *status = NULL;
+    bool passed = false;
+    if (!err)
+        err = watch_status(demo, RETEST_MS, all_passed, &status, &passed);
+    if (!err && !passed)
+        err = cx_fail(CX_TIMEOUT, "not all nodes passed their test again within a minute");
+    json_decref(status);
     if (!err && !option_flag(demo->options, "json"))
-        printf("   the session is closed, its escrow returned; %" PRIu64 " nodes were tested again and passed\n",
-               passed);
+        printf("   the session is closed, its escrow returned; all nodes were tested again and passed\n");
     return err;
 }
 
 static enum cx_err show_money(struct demo *demo)
 {
-    json_t *status = NULL;
-    enum cx_err err = ask(demo, NULL, "/api/v1/status", NULL, &status);
+    json_t *status;
+    bool settled;
+    enum cx_err err = watch_status(demo, AUDIT_MS, none_pending, &status, &settled);
+    cx_maybe(settled);  // an audit may take longer; then its pay is shown as pending
     const json_t *money = json_object_get(status, "money");
     if (!err && !json_is_true(json_object_get(status, "money_ok")))
         err = cx_fail(CX_CORRUPT, "money is not conserved");

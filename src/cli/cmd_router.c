@@ -42,6 +42,9 @@ static const struct option_info infos[] = {
     {"param", 0, OPTION_TEXT, "NAME=VALUE", NULL, "found: a parameter; may be repeated", 0, 0, true},
     {"engine", 0, OPTION_TEXT, "ENGINE", NULL, "found: put this engine's model into the catalog", 0, 0, false},
     {"model", 'm', OPTION_TEXT, "NAME", "corten-demo", "found: the model's name", 0, 0, false},
+    {"price-in-max", 0, OPTION_NUMBER, "CREDITS", FOUNDER_PRICE_IN_MAX, "found: what a million tokens read may cost", 0,
+     PRICE_MAX, false},
+    {"price-out-max", 0, OPTION_NUMBER, "CREDITS", FOUNDER_PRICE_OUT_MAX, "found: and written", 0, PRICE_MAX, false},
     OPTIONS_END,
 };
 
@@ -138,8 +141,8 @@ static enum cx_err put_model(struct running *r)
                                     .manifest_digest = info->manifest,
                                     .context = info->context,
                                     .template_tokens = info->template_tokens,
-                                    .price_in_max = PRICE_MAX,
-                                    .price_out_max = PRICE_MAX};
+                                    .price_in_max = option_number(r->options, "price-in-max"),
+                                    .price_out_max = option_number(r->options, "price-out-max")};
     founder_init(&r->founder, router_replica(r->router), r->admin, founded, r);
     founder_model(&r->founder, &m);
     founder_end(&r->founder);

@@ -263,8 +263,8 @@ static void found(void *ctx, enum cx_err err, const char *detail)
                                         .manifest_digest = info->manifest,
                                         .context = info->context,
                                         .template_tokens = info->template_tokens,
-                                        .price_in_max = PRICE_MAX,
-                                        .price_out_max = PRICE_MAX};
+                                        .price_in_max = strtoull(FOUNDER_PRICE_IN_MAX, NULL, 10),
+                                        .price_out_max = strtoull(FOUNDER_PRICE_OUT_MAX, NULL, 10)};
     founder_init(&dev->founder, router_replica(dev->router), dev->admin, founded, dev);
     founder_model(&dev->founder, &model);
     if (dev->api_key[0]) {

@@ -7,6 +7,11 @@
 #include "router/replica.h"
 #include "runtime/runtime.h"
 
+/* What a founder lets a model cost at most, in credits per million tokens: twice what miners ask by default. Every task
+ * reserves at these prices. */
+#define FOUNDER_PRICE_IN_MAX  "2000000"
+#define FOUNDER_PRICE_OUT_MAX "4000000"
+
 struct founder {
     struct replica *replica;
     const struct key *admin;

@@ -38,9 +38,7 @@ static bool terms_agree(const struct cmd_session_open *c)
         return false;
     if (c->shared && (c->pays != PAYS_PAYER || c->access != ACCESS_PUBLIC))
         return false;
-    if (c->privacy == PRIVACY_RESTRICTED && c->allowed.size == 0)
-        return false;
-    return c->access != ACCESS_MEMBERS || c->members.size > 0;
+    return c->privacy != PRIVACY_RESTRICTED || c->allowed.size > 0;
 }
 
 static enum verdict check_counts(const struct cmd_session_open *c)
