@@ -147,12 +147,27 @@ static bool matches(const struct route *route, const char *path, unsigned count,
     return n == count;
 }
 
+/* A pattern without the names of its parts: these are no part of what somebody mistyped. */
+static void bare_pattern(const char *pattern, char *ret_text, size_t cap)
+{
+    size_t used = 0;
+    bool named = false;
+    for (; *pattern && used < cap - 1; pattern++) {
+        named = *pattern == '{' || (named && *pattern != '}');
+        if (!named && *pattern != '}')
+            ret_text[used++] = *pattern;
+    }
+    ret_text[used] = 0;
+}
+
 static const struct route *nearest_route(enum http_method method, const char *path)
 {
     const struct route *best = NULL;
     uint32_t best_distance = UINT32_MAX;
     for (uint32_t i = 0; i < ARRAY_COUNT(routes); i++) {
-        uint32_t distance = 2 * nearest_distance(path, routes[i].pattern) + (routes[i].method != method);
+        char bare[NEAREST_SIZE_MAX + 1];
+        bare_pattern(routes[i].pattern, bare, sizeof bare);
+        uint32_t distance = 2 * nearest_distance(path, bare) + (routes[i].method != method);
         if (distance < best_distance) {
             best_distance = distance;
             best = &routes[i];

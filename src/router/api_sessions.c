@@ -178,6 +178,24 @@ static enum cx_err read_reference(const struct call *call, const struct json_at 
     return err;
 }
 
+/* What the core would only call VALUE_INVALID has a name here. */
+static enum cx_err check_agreement(const struct json_at *body, const struct cmd_session_open *cmd)
+{
+    if (cmd->pays == PAYS_PAYER && !amount_is_zero(cmd->escrow))
+        return json_fail(body, "escrow", "where the payer pays there is no escrow: leave one of the two away");
+    if (cmd->privacy == PRIVACY_RESTRICTED && cmd->allowed.size == 0)
+        return json_fail(body, "allowed", "a restricted session lists the nodes or operators that it allows");
+    if (cmd->audit_bp > 10000)
+        return json_fail(body, "audit_bp", "expected 0 to 10000 basis points");
+    if (cmd->priority >= PRIORITIES)
+        return json_fail(body, "priority", "expected 0 to %d", PRIORITIES - 1);
+    if (cmd->attempts_max < 1 || cmd->attempts_max > ATTEMPTS_MAX)
+        return json_fail(body, "attempts_max", "expected 1 to %d", ATTEMPTS_MAX);
+    if (cmd->tokens_max == 0)
+        return json_fail(body, "tokens_max", "expected at least 1");
+    return CX_OK;
+}
+
 static enum cx_err read_open(const struct call *call, const struct json_at *body, struct buf *lists,
                              struct command *ret_cmd)
 {
@@ -190,7 +208,8 @@ static enum cx_err read_open(const struct call *call, const struct json_at *body
     if (err)
         return err;
     struct cmd_session_open *cmd = &ret_cmd->session_open;
-    session_terms(&model, (uint32_t)redundancy, (enum validation_policy)validation, cmd);
+    session_terms(replica_core(call->api->options.replica), &model, (uint32_t)redundancy,
+                  (enum validation_policy)validation, cmd);
     if (!json_has(body, "escrow"))
         cmd->pays = PAYS_PAYER;
     cmd->owner = call->account;
@@ -198,9 +217,11 @@ static enum cx_err read_open(const struct call *call, const struct json_at *body
     if (!err)
         err = fields_from_json(body, command_find(COMMAND_SESSION_OPEN), &(struct fields_wish){skip, also, lists},
                                ret_cmd);
-    if (!err && !json_has(body, "nodes_max"))
-        cmd->nodes_max = (uint16_t)u32_max(cmd->nodes_max, cmd->nodes_min);
-    return err;
+    if (err)
+        return err;
+    if (cmd->access == ACCESS_MEMBERS && cmd->members.size == 0)
+        cmd->members = (struct span){call->account.b, sizeof call->account.b};
+    return check_agreement(body, cmd);
 }
 
 void api_session_open(struct call *call)
@@ -250,6 +271,11 @@ void api_session_top_up(struct call *call)
     json_t *root;
     if (!find_own(call, &v) || !call_body(call, &root))
         return;
+    if (v.pays != PAYS_OWNER) {
+        json_decref(root);
+        call_fail(call, 409, "NO_ESCROW", "session_id", "in this session whoever asks pays: it has no escrow");
+        return;
+    }
     struct json_at body = json_at_root(root);
     struct command cmd = {.type = COMMAND_SESSION_TOP_UP, .session_top_up = {.owner = v.owner, .session = v.id}};
     enum cx_err err = json_need_u64(&body, "amount", 1, UINT64_MAX, &cmd.session_top_up.amount.credits);

@@ -76,20 +76,25 @@ static void drained(void *ctx)
 
 /* ---- streaming ---- */
 
+static void add_ids(struct completion *c)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)c->session);
+    enum cx_err err = http_add_header(c->call->x, "corten-session", text);
+    snprintf(text, sizeof text, "%llu", (unsigned long long)c->task);
+    if (!err)
+        err = http_add_header(c->call->x, "corten-task", text);
+    cx_assert(err == CX_OK);
+}
+
 static void begin(struct completion *c)
 {
     struct http_exchange *x = c->call->x;
-    char text[24];
     enum cx_err err = http_add_header(x, "Cache-Control", "no-cache");
     if (!err)
         err = http_add_header(x, "X-Accel-Buffering", "no");
-    snprintf(text, sizeof text, "%llu", (unsigned long long)c->session);
-    if (!err)
-        err = http_add_header(x, "corten-session", text);
-    snprintf(text, sizeof text, "%llu", (unsigned long long)c->task);
-    if (!err)
-        err = http_add_header(x, "corten-task", text);
     cx_assert(err == CX_OK);
+    add_ids(c);
     http_stream_begin(x, 200, "text/event-stream; charset=utf-8");
     c->begun = true;
 }
@@ -156,6 +161,7 @@ static void answer_whole(struct completion *c, const struct task_end *end)
     struct call *call = c->call;
     struct buf body = {0};
     completion_put_whole(c, &body, end);
+    add_ids(c);
     completion_free(c);
     call_json(call, 200, &body);
     buf_done(&body);
@@ -200,7 +206,7 @@ static void on_end(void *ctx, const struct task_end *end)
 
 /* ---- submitting ---- */
 
-static const struct task_sink sink;
+static struct task_sink sink_of(struct completion *c);
 
 struct found {
     uint64_t session, task;
@@ -219,8 +225,7 @@ static void watch_ended(struct completion *c)
     struct archive *archive = history_archive(api->options.history);
     struct found found = {0};
     struct api_error error = {.task = c->task};
-    struct task_sink to = sink;
-    to.ctx = c;
+    const struct task_sink to = sink_of(c);
     task_watch_close(c->watch, false);
     c->watch = NULL;
     enum cx_err err = archive
@@ -274,6 +279,27 @@ static void say_queue(const struct completion *c, struct api_error *error)
                  v.tasks_live - u32_min(v.tasks_queued, v.tasks_live), v.nodes);
 }
 
+/* What there is, beside what it would take. */
+static void say_money(const struct completion *c, enum verdict verdict, struct api_error *error)
+{
+    const struct core *core = replica_core(c->call->api->options.replica);
+    struct account_view account;
+    struct session_view session;
+    struct key_view key;
+    size_t used = strlen(error->message), room = sizeof error->message - used;
+    char *at = error->message + used;
+    if (verdict == VERDICT_BALANCE_SHORT && view_account(core, &c->call->account, &account))
+        used +=
+            (size_t)snprintf(at, room, ": the balance is %llu credits", (unsigned long long)account.balance.credits);
+    else if (verdict == VERDICT_ESCROW_SHORT && view_session(core, c->session, &session))
+        used += (size_t)snprintf(at, room, ": the escrow is %llu credits", (unsigned long long)session.escrow.credits);
+    else if (verdict == VERDICT_KEY_BUDGET && view_key(core, &c->call->key.hash, &key))
+        used += (size_t)snprintf(at, room, ": of %llu credits %llu are spent or reserved",
+                                 (unsigned long long)key.budget.credits, (unsigned long long)key.spent.credits);
+    snprintf(error->message + used, sizeof error->message - used,
+             "; what the answer can cost at most is set aside, and less of it with a smaller max_tokens");
+}
+
 static void on_refused(void *ctx, enum cx_err err, enum verdict verdict, const char *detail)
 {
     struct completion *c = ctx;
@@ -297,14 +323,21 @@ static void on_refused(void *ctx, enum cx_err err, enum verdict verdict, const c
         error.param = c->dialect == DIALECT_CHAT ? "messages" : "prompt";
     else if (!err && error.status == 429)
         say_queue(c, &error);
+    else if (!err && error.status == 402)
+        say_money(c, verdict, &error);
     completion_fail(c, &error);
 }
 
-static const struct task_sink sink = {.on_accepted = on_accepted,
-                                      .on_refused = on_refused,
-                                      .on_text = on_text,
-                                      .on_interrupted = on_interrupted,
-                                      .on_end = on_end};
+/* Who does not stream gets the whole at the end, also of a task that streams to somebody else. */
+static struct task_sink sink_of(struct completion *c)
+{
+    return (struct task_sink){.on_accepted = on_accepted,
+                              .on_refused = on_refused,
+                              .on_text = c->stream ? on_text : NULL,
+                              .on_interrupted = c->stream ? on_interrupted : NULL,
+                              .on_end = on_end,
+                              .ctx = c};
+}
 
 /* What the session gives where the request says nothing, but never more than the context has room for. */
 static uint32_t default_tokens(const struct completion *c, const struct session_view *v, const struct model_view *m)
@@ -314,6 +347,13 @@ static uint32_t default_tokens(const struct completion *c, const struct session_
     if (room > prompt)
         room -= prompt;
     return u32_min(v->tokens_max, room);
+}
+
+static void name_model(struct completion *c, const struct model_view *m)
+{
+    memcpy(c->model, m->name, sizeof c->model);
+    memcpy(c->fingerprint, "fp_", 3);
+    hex_encode(m->manifest_digest.b, 6, c->fingerprint + 3);
 }
 
 void completion_submit(struct completion *c)
@@ -329,9 +369,7 @@ void completion_submit(struct completion *c)
         completion_fail(c, &error);
         return;
     }
-    memcpy(c->model, m.name, sizeof c->model);
-    memcpy(c->fingerprint, "fp_", 3);
-    hex_encode(m.manifest_digest.b, 6, c->fingerprint + 3);
+    name_model(c, &m);
     c->result = v.result;
     if (r->model.size == 0)
         json_object_set_new(r->document, "model", json_string(m.name));
@@ -358,8 +396,7 @@ void completion_submit(struct completion *c)
         .timeout_ms = r->corten.timeout_ms,
         .precommit_ms = r->corten.precommit_ms,
     };
-    struct task_sink to = sink;
-    to.ctx = c;
+    const struct task_sink to = sink_of(c);
     select_used(call->api->select, c->session);
     enum cx_err err = tasks_submit(call->api->options.tasks, &wish, &to, &c->watch);
     if (!err)
@@ -398,14 +435,18 @@ void completion_stream(struct completion *c)
 void completion_resume(struct call *call, uint64_t session, uint64_t task, size_t from)
 {
     struct completion *c = completion_new(call, DIALECT_NATIVE);
-    struct task_sink to = sink;
-    to.ctx = c;
+    const struct task_sink to = sink_of(c);
     c->session = session;
     c->task = task;
     c->sent = from;
     c->selected.reason = "named";
     /* Whoever only looks on cancels nothing by leaving. */
     memset(&c->reference, 0xff, sizeof c->reference);
+    struct session_view v;
+    struct model_view m;
+    if (view_session(replica_core(call->api->options.replica), session, &v) &&
+        view_model(replica_core(call->api->options.replica), v.model, &m))
+        name_model(c, &m);
     completion_stream(c);
     enum cx_err err = tasks_watch(call->api->options.tasks, session, task, from, &to, &c->watch);
     if (!err)

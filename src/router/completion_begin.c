@@ -3,7 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/cid.h"
 #include "crypto/keccak.h"
+#include "payload/payload.h"
+#include "router/api_payloads.h"
 #include "router/completion.h"
 
 /* ---- the session ---- */
@@ -98,6 +101,45 @@ void completion_select(struct completion *c)
 
 /* ---- requests ---- */
 
+/* A native prompt may be named by its URN, of a payload that the caller may read: puts its text in its place. */
+static enum cx_err fetch_prompt(const struct completion *c, json_t *body)
+{
+    const char *urn = json_string_value(json_object_get(body, "prompt"));
+    struct json_at at = json_at_root(body);
+    struct hash sha256;
+    struct buf text = {0};
+    if (!urn || strncmp(urn, "ipfs://", 7) != 0)
+        return CX_OK;
+    if (urn_decode(urn, strlen(urn), &sha256))
+        return json_fail(&at, "prompt", "%s", cx_detail());
+    if (!payload_may_read(c->call, &sha256) || payload_get(c->call->api->options.payloads, &sha256, &text) != CX_OK)
+        return json_fail(&at, "prompt", "no payload of this account has that name, or it is no longer kept");
+    json_t *prompt = json_stringn(text.data ? text.data : "", text.size);
+    buf_done(&text);
+    if (!prompt)
+        return json_fail(&at, "prompt", "the payload is no text in UTF-8");
+    json_object_set_new(body, "prompt", prompt);
+    return CX_OK;
+}
+
+static enum cx_err read_native(struct completion *c, const char *text, size_t size)
+{
+    json_t *body = NULL;
+    if (!c->by_urn)
+        return request_read_native(text, size, &c->request);
+    enum cx_err err = json_parse(text, size, API_PROMPT_BODY_MAX, &body);
+    if (!err)
+        err = fetch_prompt(c, body);
+    if (!err) {
+        struct buf whole = {0};
+        json_canonical(&whole, body);
+        err = request_read_native(whole.data, whole.size, &c->request);
+        buf_done(&whole);
+    }
+    json_decref(body);
+    return err;
+}
+
 static bool read_body(struct completion *c)
 {
     size_t size;
@@ -106,7 +148,7 @@ static bool read_body(struct completion *c)
     switch (c->dialect) {
     case DIALECT_CHAT: err = request_read_chat(body, size, &c->request); break;
     case DIALECT_TEXT: err = request_read_completion(body, size, &c->request); break;
-    case DIALECT_NATIVE: err = request_read_native(body, size, &c->request); break;
+    case DIALECT_NATIVE: err = read_native(c, body, size); break;
     }
     if (!err)
         return true;

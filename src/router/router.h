@@ -17,25 +17,25 @@ struct router;
 
 struct router_options {
     struct net_loop *loop;
-    const char *listen;                  // "127.0.0.1:5010"; port 0 lets the system choose
-    const char *ledger_uri;              // "sqlite:PATH", "mem:"
+    const char *listen;      // "127.0.0.1:5010"; port 0 lets the system choose
+    const char *ledger_uri;  // "sqlite:PATH", "mem:"
     const char *archive_path;
-    const struct key *key;               // the router's; lent
+    const struct key *key;  // the router's; lent
     /* An admin's key, for what the HTTP API does for holders of an admin API key (deposits, models, invitations); NULL:
      * such requests are refused by name. */
     const struct key *admin;
-    const struct cmd_genesis *genesis;   // for an empty ledger; NULL: that is an error
+    const struct cmd_genesis *genesis;  // for an empty ledger; NULL: that is an error
     /* The API keys that exist from the start: their texts, each with an account in this router's custody. */
-    const char *const *admin_key;        // [admin_key_count]: all scopes
+    const char *const *admin_key;  // [admin_key_count]: all scopes
     uint32_t admin_key_count;
     /* The shared sessions that this router opens for a model that is asked for: their least redundancy and policy. */
-    uint8_t redundancy;                  // 0: 1
-    uint8_t validation;                  // enum validation_policy
+    uint8_t redundancy;  // 0: 1
+    uint8_t validation;  // enum validation_policy
     uint16_t audit_bp;
-    uint64_t keep_ms;                    // payloads and finished tasks; 0: seven days
-    void (*on_ready)(void *ctx);         // a prompt would be answered: some node serves. Called once
+    uint64_t keep_ms;             // payloads and finished tasks; 0: seven days
+    void (*on_ready)(void *ctx);  // a prompt would be answered: some node serves. Called once
     void (*on_stopped)(void *ctx, enum cx_err err, const char *why);
-    void (*on_progress)(void *ctx, uint64_t seq, uint64_t of);   // of the replay; may be NULL
+    void (*on_progress)(void *ctx, uint64_t seq, uint64_t of);  // of the replay; may be NULL
     void *ctx;
 };
 

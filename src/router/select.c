@@ -239,7 +239,7 @@ static enum cx_err open_shared(struct select *select, const struct shared_wish *
 {
     static const char name[] = "shared";
     struct command cmd = {.type = COMMAND_SESSION_OPEN};
-    session_terms(model, wish->redundancy, wish->validation, &cmd.session_open);
+    session_terms(replica_core(select->options.replica), model, wish->redundancy, wish->validation, &cmd.session_open);
     cmd.session_open.owner = wish->router;
     cmd.session_open.shared = 1;
     cmd.session_open.audit_bp = select->options.audit_bp;
@@ -393,6 +393,15 @@ static bool gives_way(struct select *select, const struct session_view *v, uint6
     return net_now_ms(select->options.loop) - use_of(select, v->id)->at_ms >= SHARED_YIELD_MS;
 }
 
+static void close_shared(struct select *select, uint64_t session)
+{
+    const struct command cmd = {
+        .type = COMMAND_SESSION_CLOSE,
+        .session_close = {.owner = *replica_router(select->options.replica), .session = session}};
+    enum cx_err err = replica_command(select->options.replica, &cmd, NULL, 0, NULL, NULL);
+    cx_maybe(err);  // busy: at the next turn
+}
+
 static void make_way(struct select *select, const struct session_view *waits)
 {
     struct session_view v;
@@ -400,12 +409,17 @@ static void make_way(struct select *select, const struct session_view *waits)
         if (!gives_way(select, &v, waits->model, waits->id))
             continue;
         log_info("router", "shared session gives way session=%" PRIu64 " to=%" PRIu64, v.id, waits->id);
-        const struct command cmd = {
-            .type = COMMAND_SESSION_CLOSE,
-            .session_close = {.owner = *replica_router(select->options.replica), .session = v.id}};
-        enum cx_err err = replica_command(select->options.replica, &cmd, NULL, 0, NULL, NULL);
-        cx_maybe(err);  // busy: at the next turn
+        close_shared(select, v.id);
     }
+}
+
+/* A shared session whose caps no node meets any more would wait for ever: the next request opens one with new caps. */
+static bool is_priced_out(const struct select *select, const struct session_view *v)
+{
+    uint64_t in, out;
+    return v->shared && v->nodes == 0 && address_eq(&v->owner, replica_router(select->options.replica)) &&
+           session_terms_asked(replica_core(select->options.replica), v->model, &in, &out) &&
+           (in > v->price_in_max || out > v->price_out_max);
 }
 
 static void take_turn(void *ctx)
@@ -416,10 +430,14 @@ static void take_turn(void *ctx)
     struct session_view v;
     view_network(core, &network);
     tidy_uses(select);
-    if (network.sessions[SESSION_OPENING] > 0)
-        for (uint32_t at = 0; view_session_at(core, &at, &v);)
-            if (v.state == SESSION_OPENING)
-                make_way(select, &v);
+    for (uint32_t at = 0; network.sessions[SESSION_OPENING] > 0 && view_session_at(core, &at, &v);) {
+        if (v.state != SESSION_OPENING)
+            continue;
+        if (is_priced_out(select, &v))
+            close_shared(select, v.id);
+        else
+            make_way(select, &v);
+    }
     net_timer_start(select->options.loop, &select->turn, TURN_MS, take_turn, select);
 }
 
