@@ -17,6 +17,7 @@
 #define START_MS  120000  // until the nodes have passed their test
 #define RETEST_MS 60000   // until they have passed it again
 #define LOOK_MS   100     // between two looks at the network
+#define AUDIT_MS  20000   // until the audits that were drawn are decided
 
 static const struct option_info infos[] = {
     {"prompt", 'p', OPTION_TEXT, "TEXT", "In the beginning God", "what to ask", 0, 0, false},
