@@ -42,9 +42,10 @@ static uint64_t step_deadline_ms(const struct cognitive *cognitive)
 
 uint32_t round_wanted(const struct cognitive *cognitive)
 {
-    if (!slots_has_room(&cognitive->slots) || oracle_leader(cognitive) == SLOT_NONE)
+    uint32_t model = node_pool_round_wanted(cognitive->node_pool);
+    if (model == SLOT_NONE || !slots_has_room(&cognitive->slots) || oracle_leader(cognitive) == SLOT_NONE)
         return SLOT_NONE;
-    return node_pool_round_wanted(cognitive->node_pool);
+    return model;
 }
 
 void round_request(struct cognitive *cognitive, uint32_t model)

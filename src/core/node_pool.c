@@ -225,9 +225,7 @@ static void settle_waiting(struct node_pool *pool, uint32_t node)
 uint64_t node_pool_node_due_ms(const struct node_pool *pool, uint32_t node)
 {
     const struct node *n = node_of(pool, node);
-    uint64_t absent_ms = TIME_NEVER;
-    if (n->absent_ms != TIME_NEVER)
-        absent_ms = u64_add_sat(n->absent_ms, pool->step->params.node_absent_ms);
+    uint64_t absent_ms = n->absent_ms == TIME_NEVER ? TIME_NEVER : n->offline_ms;
     switch (n->state) {
     case NODE_UNTESTED:
     case NODE_TESTING:

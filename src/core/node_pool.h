@@ -60,6 +60,7 @@ struct node {
     enum node_state back_to;  // where OFFLINE and TESTING return to
     uint64_t since_ms;        // when `state` was entered
     uint64_t absent_ms;       // since when no router holds it; TIME_NEVER: present
+    uint64_t offline_ms;      // when it is OFFLINE if none does; meaningful while absent
     uint64_t backoff_ms;      // of the next RECALIBRATING
     uint64_t retry_ms;        // when RECALIBRATING ends
     uint64_t wait_ms;         // since when it waits for a test

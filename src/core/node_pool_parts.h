@@ -20,6 +20,9 @@ bool node_pool_waits(const struct node_pool *pool, uint32_t node);
 uint64_t node_pool_node_due_ms(const struct node_pool *pool, uint32_t node);
 uint32_t node_pool_weight(const struct node_pool *pool, uint32_t node, uint32_t at, enum sla sla);
 uint32_t node_pool_proved_limit(const struct node_pool *pool, uint32_t model);
+/* No router holds it from now on. Deadlines are fixed when they begin, so that a parameter that changes meanwhile does
+ * not tell replicas apart by when they read it. */
+void node_pool_begin_absence(const struct node_pool *pool, struct node *n);
 /* A link of a router that fell silent with links up, or came back with links down, or SLOT_NONE; and turning it. */
 uint32_t node_pool_link_to_turn(const struct node_pool *pool);
 void node_pool_turn_link(struct node_pool *pool, uint32_t link);

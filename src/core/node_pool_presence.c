@@ -40,11 +40,17 @@ static bool has_link_up(const struct node *n)
     return false;
 }
 
+void node_pool_begin_absence(const struct node_pool *pool, struct node *n)
+{
+    n->absent_ms = pool->step->now_ms;
+    n->offline_ms = n->absent_ms + pool->step->params.node_absent_ms;
+}
+
 static void went_absent(struct node_pool *pool, uint32_t node)
 {
     struct node *n = &pool->node[node];
     node_pool_change(pool, node);
-    n->absent_ms = pool->step->now_ms;
+    node_pool_begin_absence(pool, n);
     if (n->held && n->list != NODE_LIST_LOST)
         node_pool_list(pool, node, NODE_LIST_LOST);
     node_pool_settle(pool, node);

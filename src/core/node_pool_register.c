@@ -140,7 +140,7 @@ static void make_node(struct node_pool *pool, uint32_t slot, const struct cmd_no
     n->state = NODE_UNTESTED;
     n->back_to = NODE_UNTESTED;
     n->since_ms = pool->step->now_ms;
-    n->absent_ms = pool->step->now_ms;
+    node_pool_begin_absence(pool, n);
     n->backoff_ms = pool->step->params.backoff_ms_min;
     n->registered_seq = pool->step->seq;
     for (uint32_t i = 0; i < NODE_MODELS_MAX; i++)

@@ -56,6 +56,7 @@ static void row_node(struct node_pool *pool, struct rows *rows, struct node *n)
     row_enum(rows, &n->back_to, NODE_STATE_COUNT);
     row_u64(rows, &n->since_ms);
     row_u64(rows, &n->absent_ms);
+    row_u64(rows, &n->offline_ms);
     row_u64(rows, &n->backoff_ms);
     row_u64(rows, &n->retry_ms);
     row_u64(rows, &n->wait_ms);

@@ -8,6 +8,7 @@
 #define TEST_MILLI_MAX    1000000  // where the sequential test stops counting; thresholds are not over it
 #define AVERAGE_SHARE     8        // a new measurement moves the average by one part of this many
 #define SPEED_MILLI_MAX   1000000000
+#define TEST_MILLI_HALVES 1500  // of the sequential test at which a node weighs half
 #define WEIGHT_SPEED_MAX  1024  // tokens per second beyond which speed weighs no more
 #define WEIGHT_SPEED_BASE 64    // what a node weighs whose speed nobody has measured
 
@@ -192,11 +193,11 @@ uint32_t reputation_weight(const struct reputation *reputation, uint32_t node, u
     const struct node_stats *s = stats_of(reputation, node);
     uint32_t speed = u32_min(speed_of(reputation, node, at)->measured_tokens_per_s_milli / 1000, WEIGHT_SPEED_MAX);
     uint32_t weight = (1 + s->level) * (WEIGHT_SPEED_BASE + speed);
-    if (reputation_standing(reputation, node, at) != STANDING_GOOD)
-        weight /= 4;
+    /* By the test itself and not by a parameter, which may change while weights are kept. */
+    weight = (uint32_t)((uint64_t)weight * TEST_MILLI_HALVES /
+                        (TEST_MILLI_HALVES + speed_of(reputation, node, at)->test_milli));
     static_assert((1 + LEVEL_MAX) * (WEIGHT_SPEED_BASE + WEIGHT_SPEED_MAX) <= 1 << 20, "as the header promises");
-    static_assert(WEIGHT_SPEED_BASE / 4 >= 1, "every node that may be picked weighs something");
-    return weight;
+    return u32_max(weight, 1);
 }
 
 static bool meets(const struct sla_bounds *bounds, uint32_t level, const struct node_speed *speed)

@@ -89,10 +89,7 @@ uint64_t session_key_ms(const struct session_book *book, uint32_t session)
         if (s->closing != SESSION_REASON_NONE || s->opens_by_ms == TIME_NEVER)
             return TIME_NEVER;
         return s->here >= p->nodes_min ? 0 : s->opens_by_ms;
-    case SESSION_ACTIVE:
-        if (s->waiting_ms == TIME_NEVER || s->nodes >= p->nodes_max || p->mode == MODE_DEDICATED)
-            return TIME_NEVER;
-        return u64_add_sat(u64_max(s->waiting_ms, s->grown_ms), book->step->params.grow_wait_ms);
+    case SESSION_ACTIVE: return s->nodes >= p->nodes_max || p->mode == MODE_DEDICATED ? TIME_NEVER : s->grows_ms;
     case SESSION_DRAINING:
         return s->closing == SESSION_REASON_OWNER ? u64_add_sat(s->since_ms, p->drain_ms) : TIME_NEVER;
     case SESSION_CLOSED:
@@ -278,12 +275,20 @@ void session_task_ended(struct session_book *book, uint32_t session)
         session_settle(book, session);
 }
 
+void session_plan_growth(struct session_book *book, uint32_t session)
+{
+    struct session *s = session_of(book, session);
+    uint64_t from_ms = u64_max(s->waiting_ms, s->grown_ms);
+    s->grows_ms = u64_add_sat(from_ms, book->step->params.grow_wait_ms);
+}
+
 void session_waiting(struct session_book *book, uint32_t session, uint64_t queued_since_ms)
 {
     struct session *s = session_of(book, session);
     if (s->waiting_ms == queued_since_ms)
         return;
     s->waiting_ms = queued_since_ms;
+    session_plan_growth(book, session);
     heap_set(&book->due, session, session_key_ms(book, session));
 }
 

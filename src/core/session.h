@@ -65,6 +65,7 @@ struct session {
     uint32_t draws;                 // of nodes, ever
     uint64_t waiting_ms;            // since when what waits longest in its lanes is QUEUED; TIME_NEVER
     uint64_t grown_ms;              // when it last grew, or tried to
+    uint64_t grows_ms;              // when it does next; TIME_NEVER while nothing waits
     uint32_t wait_prev, wait_next;  // in its model's queue for nodes
     uint32_t mark_prev, mark_next;  // in the list of marks
     uint8_t name_size;

@@ -234,6 +234,7 @@ enum verdict session_open(struct session_book *book, const struct cmd_session_op
         .node_head = SLOT_NONE,
         .out_head = SLOT_NONE,
         .waiting_ms = TIME_NEVER,
+        .grows_ms = TIME_NEVER,
     };
     copy_text(s, cmd);
     if (!hash_is_zero(&reference))

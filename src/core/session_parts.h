@@ -16,6 +16,8 @@ void session_move(struct session_book *book, uint32_t session, enum session_stat
 /* After any change: whether it is degraded, whether it waits for nodes, and when it is due. */
 void session_settle(struct session_book *book, uint32_t session);
 uint64_t session_key_ms(const struct session_book *book, uint32_t session);
+/* When it grows next, from what waits and when it last grew. */
+void session_plan_growth(struct session_book *book, uint32_t session);
 /* How many nodes it wants of the pool now. */
 uint32_t session_need(const struct session_book *book, uint32_t session);
 void session_unmark(struct session_book *book, uint32_t session);

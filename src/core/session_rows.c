@@ -74,6 +74,7 @@ static void row_session(const struct session_book *book, struct rows *rows, stru
     row_u32(rows, &s->draws);
     row_u64(rows, &s->waiting_ms);
     row_u64(rows, &s->grown_ms);
+    row_u64(rows, &s->grows_ms);
     row_slot(rows, &s->wait_prev, book->slots.cap);
     row_slot(rows, &s->wait_next, book->slots.cap);
     row_slot(rows, &s->mark_prev, book->slots.cap);

@@ -67,6 +67,7 @@ static uint32_t member_away(const struct session_book *book, const struct sessio
 static void activate(struct session_book *book, uint32_t session)
 {
     book->session[session].grown_ms = book->step->now_ms;
+    session_plan_growth(book, session);
     session_mark(book, session);
     session_move(book, session, SESSION_ACTIVE, SESSION_REASON_RESERVED);
 }
@@ -290,6 +291,7 @@ static void grow(struct session_book *book, uint32_t session)
     if (nobody_waits(book, s))
         take_one(book, session);
     s->grown_ms = book->step->now_ms;
+    session_plan_growth(book, session);
     session_settle(book, session);
 }
 

@@ -98,6 +98,8 @@ static void reputation_changes(struct play *p)
         reputation_success(&p->w->reputation, node);
     else
         reputation_failure(&p->w->reputation, node);
+    if (below(p, 3) == 0)
+        reputation_audit(&p->w->reputation, node, below(p, 2), below(p, 4) == 0);
     reputation_measure(&p->w->reputation, node, below(p, 2), below(p, 4000), 100, 4000 + below(p, 20000));
     node_pool_reweigh(&p->w->pool, node);
 }
@@ -265,6 +267,20 @@ static void wait(struct play *p)
         world_wait(p->w, wait_ms);
 }
 
+/* What the network's admins set: deadlines that run keep what they began with. */
+static void set_parameter(struct play *p)
+{
+    struct params *params = &p->w->step.params;
+    switch (below(p, 8)) {
+    case 0: params->node_absent_ms = 1000 + below(p, 900000); break;
+    case 1: params->grow_wait_ms = 1 + below(p, 5000); break;
+    case 2: params->idle_ms = 1 + below(p, 90000); break;
+    case 3: params->probation_milli = 1 + below(p, 9000); break;
+    case 4: params->backoff_ms_min = 10 + below(p, 90000); break;
+    default: break;
+    }
+}
+
 /* A node that is released has to pass again. */
 static void note_releases(struct play *p)
 {
@@ -282,10 +298,11 @@ static void note_releases(struct play *p)
 static void play(uint64_t seed)
 {
     static void (*const moves[])(struct play *) = {
-        join,        come_or_go,   come_or_go,   offer,      offer,
-        leave,       round_begins, round_ends,   round_ends, reputation_changes,
-        ban_or_lift, open,         close_or_pin, work,       work,
-        work,        rest,         rest,         wait,       wait,
+        join,        come_or_go,    come_or_go, offer,        offer,
+        leave,       round_begins,  round_ends, round_ends,   reputation_changes,
+        ban_or_lift, set_parameter, open,       close_or_pin, work,
+        work,        work,          rest,       rest,         wait,
+        wait,
     };
     struct play p = {.w = world_open(), .prng = {seed}};
     for (uint32_t i = 0; i < 2; i++) {
