@@ -14,19 +14,19 @@
 #include "base/bytes.h"
 #include "core/terms.h"
 
-#define RECORD_SIZE_MAX   271   // two Keccak blocks less the padding
-#define RECORD_EXACT_SIZE 180   // of every record in these rules
+#define RECORD_SIZE_MAX   271  // two Keccak blocks less the padding
+#define RECORD_EXACT_SIZE 180  // of every record in these rules
 
 struct record {
-    struct hash manifest_digest;   // SHA-256; the model's
-    uint8_t engine;                // enum engine
+    struct hash manifest_digest;  // SHA-256; the model's
+    uint8_t engine;               // enum engine
     uint64_t seed;
-    uint8_t seed_of_client;        // 0 or 1
-    struct hash request_digest;    // Keccak-256 of the canonical request
-    struct hash chain_head;        // c(n) after the last chunk
-    struct hash text_digest;       // Keccak-256 of the whole answer text
-    struct hash tokens_digest;     // Keccak-256 of the token ids, u32 each; of nothing where the engine has none
-    uint8_t finish;                // enum finish
+    uint8_t seed_of_client;      // 0 or 1
+    struct hash request_digest;  // Keccak-256 of the canonical request
+    struct hash chain_head;      // c(n) after the last chunk
+    struct hash text_digest;     // Keccak-256 of the whole answer text
+    struct hash tokens_digest;   // Keccak-256 of the token ids, u32 each; of nothing where the engine has none
+    uint8_t finish;              // enum finish
     uint32_t tokens_in, tokens_out;
 };
 

@@ -242,8 +242,12 @@ static void accept(struct session_queue *queue, uint32_t row, struct payday *day
     tell_paid(queue, day->task, a->lease, payee, paid.to_payee, false);
     tell_paid(queue, day->task, a->lease, payee, paid.to_pending, true);
     add_to(&day->to_router, paid.to_router);
-    if (day->oracle_count > 0)
-        add_to(&day->to_each_oracle, amount_of(paid.to_oracles.credits / day->oracle_count));
+    if (day->oracle_count > 0) {
+        struct amount share;
+        bool fits = amount_scale_down(paid.to_oracles, 1, day->oracle_count, &share);
+        cx_assert(fits);
+        add_to(&day->to_each_oracle, share);
+    }
 }
 
 static void end_payday(struct session_queue *queue, const struct payday *day)

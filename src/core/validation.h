@@ -18,17 +18,17 @@
 struct audit {
     enum audit_state state;
     uint64_t task, lease;
-    uint64_t node_id;            // its slot and generation: it may be gone by now
+    uint64_t node_id;  // its slot and generation: it may be gone by now
     struct address node, node_operator;
-    uint32_t at;                 // index in the node's model[]
-    uint32_t oracle;             // who was drawn
+    uint32_t at;      // index in the node's model[]
+    uint32_t oracle;  // who was drawn
     uint32_t audit_bp;
-    uint64_t deadline_ms;        // from WAITING on
-    uint64_t beacons;            // heartbeats at its commit: the draw takes a later one
-    uint32_t judged_by;          // bits by oracle slot
+    uint64_t deadline_ms;  // from WAITING on
+    uint64_t beacons;      // heartbeats at its commit: the draw takes a later one
+    uint32_t judged_by;    // bits by oracle slot
     uint8_t passes, flags, unmeasurable;
-    bool counts;                 // false where agreement is no evidence: then it moves nobody's test
-    uint32_t prev, next;         // in the list of WAITING
+    bool counts;          // false where agreement is no evidence: then it moves nobody's test
+    uint32_t prev, next;  // in the list of WAITING
 };
 
 struct validation {
@@ -40,8 +40,10 @@ struct validation {
     struct reputation *reputation;
     struct audit *audit;
     struct slots slots;
-    struct heap due;             // by audit: deadlines
-    struct { uint32_t head, tail; } waiting;
+    struct heap due;  // by audit: deadlines
+    struct {
+        uint32_t head, tail;
+    } waiting;
 };
 
 bool validation_init(struct validation *validation, struct arena *arena, struct step *step,
@@ -50,12 +52,12 @@ bool validation_init(struct validation *validation, struct arena *arena, struct 
 void validation_rows(struct validation *validation, struct rows *rows);
 void validation_check(const struct validation *validation);
 uint64_t validation_due_ms(const struct validation *validation);
-void validation_sweep(struct validation *validation);   // one draw, or one deadline
+void validation_sweep(struct validation *validation);  // one draw, or one deadline
 
 /* The decision. `answer` has one row for each reveal that matched, by ascending lease. */
 struct answer {
     struct hash text_digest;
-    bool accepted;               // out
+    bool accepted;  // out
 };
 /* Marks who stands by `policy` (HASH: all; MAJORITY: those of the text digest that at least
  * floor(redundancy / 2) + 1 share); gives how many. */
