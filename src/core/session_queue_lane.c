@@ -267,6 +267,8 @@ bool queue_dispatch(struct session_queue *queue, uint32_t session)
         uint32_t task = scan_next(queue, &scan);
         if (task == SLOT_NONE)
             return false;
+        if (queue_total_deadline_ms(queue, task) <= queue->step->now_ms)
+            continue;  // the sweep has yet to end it
         if (!router_is_present(queue->account, queue->task[task].router)) {
             queue_park(queue, task);  // nobody would send its offers
             continue;
