@@ -8,6 +8,7 @@
 #include "base/utf8.h"
 #include "crypto/keccak.h"
 #include "crypto/sha256.h"
+#include "proto/request.h"
 
 /* Every so many chunk frames, and the last, carry the head of the chain. Source: docs/protocol.md, "Result record". */
 #define CHUNKS_A_HEAD 16
@@ -107,6 +108,26 @@ void tasks_on_precommit(struct tasks *tasks, uint64_t lease, const struct hash *
         free(told);
 }
 
+/* Bytes of the longest stop: its tokens were generated and count, though its text is left out. */
+static size_t stop_size_max(const struct run *run)
+{
+    struct request request;
+    size_t size = 0;
+    if (request_parse(run->request.data ? run->request.data : "", run->request.size, &request))
+        return 0;
+    for (uint32_t i = 0; i < request.stop_count; i++)
+        size = request.stop[i].size > size ? request.stop[i].size : size;
+    request_close(&request);
+    return size;
+}
+
+static bool has_too_many_tokens(const struct run *run, const struct record *record, size_t size)
+{
+    if (record->tokens_out <= size + 1)
+        return false;
+    return record->finish != FINISH_STOP || record->tokens_out > size + 1 + stop_size_max(run);
+}
+
 /* What its router can see of an answer's text: docs/protocol.md, "Validation". */
 static uint32_t check_answer(const struct run *run, const struct answer *a, const struct record *record,
                              const char *text, size_t size)
@@ -118,7 +139,7 @@ static uint32_t check_answer(const struct run *run, const struct answer *a, cons
         failed |= CHECK_TEXT;
     if (record->tokens_out > run->tokens_max)
         failed |= CHECK_TOKENS_MAX;
-    if (record->tokens_out > size + 1 || (size > 0 && record->tokens_out == 0))
+    if (has_too_many_tokens(run, record, size) || (size > 0 && record->tokens_out == 0))
         failed |= CHECK_USAGE;
     if (run->relayed == a->lease && a->chunks > 0 && a->tokens > record->tokens_out)
         failed |= CHECK_USAGE;
