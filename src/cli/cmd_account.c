@@ -1,8 +1,10 @@
 /* corten account: money and keys. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "cli/command_line.h"
 #include "cli/resource.h"
 
@@ -22,15 +24,8 @@ static const struct option_info infos[] = {
 };
 
 static const struct column fields[] = {
-    {"account", "address", SHOW_TEXT},
-    {"balance, coins", "balance", SHOW_COINS},
-    {"reserved, coins", "reserved", SHOW_COINS},
-    {"pending, coins", "pending", SHOW_COINS},
-    {"stake, coins", "stake", SHOW_COINS},
-    {"wallet", "wallet", SHOW_TEXT},
-    {"restricted", "restricted", SHOW_TEXT},
-    {"roles", "roles", SHOW_TEXT},
-    {0},
+    {"account", "address", SHOW_TEXT},     {"balance, coins", "balance", SHOW_COINS}, {"wallet", "wallet", SHOW_TEXT},
+    {"custodial", "custodial", SHOW_TEXT}, {"restricted", "restricted", SHOW_TEXT},   {0},
 };
 static const struct column key_columns[] = {
     {"KEY HASH", "key_hash", SHOW_TEXT},
@@ -69,7 +64,7 @@ static int deposit(const struct options *options)
     json_object_set_new(body, "amount", json_amount(amount));
     if (option_text(options, "reference"))
         json_object_set_new(body, "reference", json_string(option_text(options, "reference")));
-    resource_path(path, "/api/v1/accounts/%s/deposit", verb_argument(options, 0), NULL);
+    resource_path(path, "/api/v1/accounts/%s/deposits", verb_argument(options, 0), NULL);
     int status = resource_send("account", options, path, body, fields);
     json_decref(body);
     return status;
@@ -80,17 +75,6 @@ static int keys(const struct options *options)
     return resource_rows("account", options, "/api/v1/keys", "keys", key_columns, "no key yet");
 }
 
-static enum cx_err write_amount(const struct options *options, const char *name, json_t *body)
-{
-    struct amount amount;
-    if (!option_text(options, name))
-        return CX_OK;
-    enum cx_err err = amount_read(option_text(options, name), &amount);
-    if (!err)
-        json_object_set_new(body, name, json_amount(amount));
-    return err;
-}
-
 static enum cx_err write_key(const struct options *options, json_t *body)
 {
     static const struct {
@@ -98,7 +82,7 @@ static enum cx_err write_key(const struct options *options, json_t *body)
         uint64_t unit;
     } numbers[] = {{"budget-hours", "budget_period_ms", 3600000},
                    {"in-flight", "tasks_in_flight_max", 1},
-                   {"hours", "valid_ms", 3600000}};
+                   {"hours", "expires_in_ms", 3600000}};
     const struct option *scopes = option_find(options, "scope");
     for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
         if (option_given(options, numbers[i].option))
@@ -113,16 +97,61 @@ static enum cx_err write_key(const struct options *options, json_t *body)
             json_array_append_new(list, json_string(scopes->text[i]));
         json_object_set_new(body, "scopes", list);
     }
-    enum cx_err err = write_amount(options, "budget", body);
-    return err ? err : write_amount(options, "deposit", body);
+    struct amount budget;
+    if (!option_text(options, "budget"))
+        return CX_OK;
+    enum cx_err err = amount_read(option_text(options, "budget"), &budget);
+    if (!err)
+        json_object_set_new(body, "budget", json_amount(budget));
+    return err;
+}
+
+static enum cx_err post(const struct options *options, const char *path, json_t *body, json_t **ret_answer)
+{
+    char *text = json_dumps(body, JSON_COMPACT);
+    cx_assert(text);
+    enum cx_err err = client_json(options, "POST", path, text, ret_answer);
+    free(text);
+    return err;
+}
+
+static enum cx_err give(const struct options *options, const char *account, struct amount amount)
+{
+    char path[RESOURCE_PATH_SIZE];
+    json_t *body = json_object(), *answer = NULL;
+    json_object_set_new(body, "amount", json_amount(amount));
+    resource_path(path, "/api/v1/accounts/%s/deposits", account, NULL);
+    enum cx_err err = post(options, path, body, &answer);
+    json_decref(body);
+    json_decref(answer);
+    return err;
+}
+
+/* The key is shown even where its first deposit fails: its text comes once. */
+static int make_key(const struct options *options, json_t *body, struct amount first)
+{
+    json_t *key = NULL;
+    enum cx_err err = post(options, "/api/v1/keys", body, &key);
+    if (err)
+        return fail("account", err);
+    if (option_flag(options, "json"))
+        show_json(key);
+    else
+        show_fields(key, key_fields);
+    if (!amount_is_zero(first))
+        err = give(options, json_find_text(key, "account"), first);
+    json_decref(key);
+    return err ? fail("account", err) : EXIT_DONE;
 }
 
 static int key_new(const struct options *options)
 {
+    struct amount first = AMOUNT_ZERO;
     json_t *body = json_object();
     enum cx_err err = write_key(options, body);
-    int status = err ? fail_usage("account", "%s", cx_detail())
-                     : resource_send("account", options, "/api/v1/keys", body, key_fields);
+    if (!err && option_text(options, "deposit"))
+        err = amount_read(option_text(options, "deposit"), &first);
+    int status = err ? fail_usage("account", "%s", cx_detail()) : make_key(options, body, first);
     json_decref(body);
     return status;
 }
@@ -130,8 +159,8 @@ static int key_new(const struct options *options)
 static int key_revoke(const struct options *options)
 {
     char path[RESOURCE_PATH_SIZE];
-    resource_path(path, "/api/v1/keys/%s/revoke", verb_argument(options, 0), NULL);
-    return resource_fields("account", options, "POST", path, "{}", key_fields);
+    resource_path(path, "/api/v1/keys/%s", verb_argument(options, 0), NULL);
+    return resource_fields("account", options, "DELETE", path, NULL, key_fields);
 }
 
 static int run(const struct options *options)

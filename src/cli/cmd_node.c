@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "cli/command_line.h"
 #include "cli/resource.h"
@@ -37,11 +38,50 @@ static int list(const struct options *options)
                          "no node yet; corten miner brings one in");
 }
 
-static int show(const struct options *options)
+static json_t *find_node(const json_t *answer, const char *address)
+{
+    json_t *node;
+    size_t i;
+    json_array_foreach(json_object_get(answer, "miners"), i, node) {
+        if (strcasecmp(json_find_text(node, "address"), address) == 0)
+            return node;
+    }
+    return NULL;
+}
+
+/* What it is, and why it has no work where it has none. */
+static enum cx_err look_up(const struct options *options, const char *address, json_t **ret_node)
 {
     char path[RESOURCE_PATH_SIZE];
-    resource_path(path, "/api/v1/miners/%s", verb_argument(options, 0), NULL);
-    return resource_fields("node", options, NULL, path, NULL, fields);
+    json_t *nodes = NULL, *why = NULL;
+    resource_path(path, "/api/v3/why/%s", address, NULL);
+    enum cx_err err = client_json(options, NULL, "/api/v1/miners", NULL, &nodes);
+    if (!err)
+        err = client_json(options, NULL, path, NULL, &why);
+    json_t *node = err ? NULL : find_node(nodes, address);
+    if (!err && !node)
+        err = cx_fail(CX_NOT_FOUND, "no node has the address %s", address);
+    if (node) {
+        json_object_set(node, "why", json_object_get(why, "why"));
+        *ret_node = json_incref(node);
+    }
+    json_decref(nodes);
+    json_decref(why);
+    return err;
+}
+
+static int show(const struct options *options)
+{
+    json_t *node = NULL;
+    enum cx_err err = look_up(options, verb_argument(options, 0), &node);
+    if (err)
+        return fail("node", err);
+    if (option_flag(options, "json"))
+        show_json(node);
+    else
+        show_fields(node, fields);
+    json_decref(node);
+    return EXIT_DONE;
 }
 
 /* The one line that whoever owns the machine pastes. */
@@ -60,8 +100,8 @@ static int invite(const struct options *options)
 {
     char body[64];
     json_t *answer = NULL;
-    snprintf(body, sizeof body, "{\"valid_ms\":%" PRIu64 "}", option_number(options, "hours") * 3600000);
-    enum cx_err err = client_json(options, "POST", "/api/v1/invites", body, &answer);
+    snprintf(body, sizeof body, "{\"expires_in_ms\":%" PRIu64 "}", option_number(options, "hours") * 3600000);
+    enum cx_err err = client_json(options, "POST", "/api/v1/nodes/invites", body, &answer);
     if (err)
         return fail("node", err);
     const char *text = json_find_text(answer, "invite");

@@ -12,34 +12,51 @@ static const struct option_info infos[] = {
 };
 
 static const struct column list_columns[] = {
-    {"TASK", "task_id", SHOW_NUMBER},      {"STATE", "state", SHOW_STATE},           {"CAUSE", "cause", SHOW_TEXT},
-    {"ATTEMPTS", "attempts", SHOW_NUMBER}, {"IN", "tokens_in", SHOW_NUMBER},         {"OUT", "tokens_out", SHOW_NUMBER},
-    {"CHARGED", "charged", SHOW_COINS},    {"SUBMITTED", "submitted_ms", SHOW_TIME}, {0},
+    {"TASK", "task_id", SHOW_NUMBER},       {"STATE", "state", SHOW_STATE}, {"SUBMITTED", "submitted_ms", SHOW_TIME},
+    {"FINISHED", "finished_ms", SHOW_TIME}, {"PAYER", "payer", SHOW_TEXT},  {0},
 };
 static const struct column fields[] = {
     {"task", "task_id", SHOW_TEXT},
     {"session", "session_id", SHOW_TEXT},
     {"state", "state", SHOW_STATE},
     {"cause", "cause", SHOW_TEXT},
-    {"finish", "finish", SHOW_TEXT},
+    {"finish", "finish_reason", SHOW_TEXT},
+    {"attempt", "attempt", SHOW_TEXT},
     {"attempts", "attempts", SHOW_TEXT},
+    {"nodes", "assigned_miners", SHOW_TEXT},
     {"payer", "payer", SHOW_TEXT},
     {"submitted", "submitted_ms", SHOW_TIME},
     {"finished", "finished_ms", SHOW_TIME},
-    {"tokens in", "tokens_in", SHOW_TEXT},
-    {"tokens out", "tokens_out", SHOW_TEXT},
+    {"tokens in", "usage.prompt_tokens", SHOW_TEXT},
+    {"tokens out", "usage.completion_tokens", SHOW_TEXT},
+    {"reserved, coins", "reserved", SHOW_COINS},
     {"charged, coins", "charged", SHOW_COINS},
-    {"prompt", "prompt_urn", SHOW_TEXT},
+    {"prompt", "prompt", SHOW_TEXT},
     {"answer", "urn", SHOW_TEXT},
-    {"text", "text", SHOW_TEXT},
+    {"text", "result", SHOW_TEXT},
     {0},
 };
 
+/* Those that live, and then those that ended, the last first. */
 static int list(const struct options *options)
 {
     char path[RESOURCE_PATH_SIZE];
+    json_t *answer = NULL;
     resource_path(path, "/api/v1/tasks/%s", verb_argument(options, 0), NULL);
-    return resource_rows("task", options, path, "tasks", list_columns, "no task in this session yet");
+    enum cx_err err = client_json(options, NULL, path, NULL, &answer);
+    if (err)
+        return fail("task", err);
+    if (option_flag(options, "json")) {
+        show_json(answer);
+    } else {
+        json_t *rows = json_array();
+        json_array_extend(rows, json_object_get(answer, "live"));
+        json_array_extend(rows, json_object_get(answer, "tasks"));
+        show_rows(rows, list_columns, "no task in this session yet");
+        json_decref(rows);
+    }
+    json_decref(answer);
+    return EXIT_DONE;
 }
 
 static int show(const struct options *options)
@@ -52,8 +69,8 @@ static int show(const struct options *options)
 static int cancel(const struct options *options)
 {
     char path[RESOURCE_PATH_SIZE];
-    resource_path(path, "/api/v1/tasks/%s/%s/cancel", verb_argument(options, 0), verb_argument(options, 1));
-    return resource_fields("task", options, "POST", path, "{}", fields);
+    resource_path(path, "/api/v1/tasks/%s/%s", verb_argument(options, 0), verb_argument(options, 1));
+    return resource_fields("task", options, "DELETE", path, NULL, fields);
 }
 
 /* One line an event, with the time since the first. */
