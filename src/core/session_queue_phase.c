@@ -37,6 +37,8 @@ void queue_wish(const struct session_queue *queue, uint32_t task, bool replaces,
     };
     for (uint32_t row = t->assignment; row != SLOT_NONE; row = queue->assignment[row].next) {
         const struct assignment *a = &queue->assignment[row];
+        if (node_pool_id(queue->node_pool, a->node) == 0)
+            continue;  // it failed, and has left the network since
         if (replaces && a->attempt == t->attempt)
             add_once(ret_wish->avoid, &ret_wish->wish.avoid_count, ARRAY_COUNT(ret_wish->avoid), a->node);
         else if (a->state != ASSIGNMENT_RECALLED)
