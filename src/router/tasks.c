@@ -380,6 +380,8 @@ void run_offer(struct run *run, const struct answer *answer, struct task_offer *
         .tokens_max = run->tokens_max,
         .state = answer->state,
         .chunks = answer->chunks,
+        .cancel = run->cancelled,
+        .relayed_tokens = run->relayed_tokens,
     };
     if (!view_task(core, run->id, &task) || !view_session(core, run->session, &session))
         return;
@@ -464,11 +466,22 @@ static void on_all_precommitted(struct tasks *tasks, uint64_t task)
             hub_reveal(tasks->hub, &a->node, a->lease);
 }
 
+/* Its nodes stop, and say what they have: docs/protocol.md, "Tasks". */
+static void on_cancelling(struct run *run)
+{
+    run->cancelled = true;
+    for (struct answer *a = run->answer; a; a = a->next)
+        if (is_live(a->state) && a->state != ASSIGNMENT_COMMITTED)
+            hub_cancel(run->tasks->hub, &a->node, a->lease, run->relayed_tokens);
+}
+
 static void on_moved(struct tasks *tasks, const struct replica_moment *moment, const struct evt_task_moved *e)
 {
     struct run *run = run_find(tasks, e->task);
     if (!run || run->ended)
         return;
+    if (e->from == e->to && e->cause == CAUSE_CANCELLED)
+        on_cancelling(run);
     bool terminal = e->to == TASK_COMPLETED || e->to == TASK_CANCELLED || e->to == TASK_EXPIRED || e->to == TASK_FAILED;
     if (!terminal)
         return;

@@ -66,7 +66,7 @@ bool tasks_on_chunk(struct tasks *tasks, uint64_t lease, uint64_t n, const char 
     buf_add(&a->text, text, size);
     tasks->stats.chunks++;
     tasks->stats.bytes += size;
-    if (run->relayed != lease || run->interrupted)
+    if (run->relayed != lease || run->interrupted || run->cancelled)
         return true;
     begin_stream(run);
     run->relayed_tokens = a->tokens;
@@ -162,7 +162,9 @@ void tasks_on_commit(struct tasks *tasks, uint64_t lease, const struct hash *sal
                                           .salt = *salt,
                                           .payload_size = (uint32_t)size,
                                           .text_size = (uint32_t)size,
-                                          .relayed_tokens = relayed ? a->tokens : 0,
+                                          .relayed_tokens = !relayed         ? 0
+                                                            : run->cancelled ? run->relayed_tokens
+                                                                             : a->tokens,
                                           .ttft_ms = (uint32_t)((a->first_ms ? a->first_ms : now_ms) - a->offered_ms),
                                           .duration_ms = (uint32_t)(now_ms - a->offered_ms),
                                           .record = record}};

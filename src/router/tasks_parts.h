@@ -39,6 +39,7 @@ struct run {
     size_t relayed_size;    // of its text, the most that any client had
     uint32_t relayed_tokens;
     bool interrupted;
+    bool cancelled;  // its nodes have been told; no more text goes out
     struct task_watch *watch;
     struct task_end end;  // gathered from the events of its last entry
     bool ended;
