@@ -1,7 +1,9 @@
 /* A whole network in one loop, over real sockets: router, miners with the echo engine, oracles. */
+#include "base/hex.h"
 #include "cli/founder.h"
 #include "cli/genesis.h"
 #include "core/account.h"
+#include "core/reputation.h"
 #include "crypto/keccak.h"
 #include "lib/test.h"
 #include "miner/miner.h"
@@ -9,7 +11,9 @@
 #include "net/ws_conn.h"
 #include "oracle/chain.h"
 #include "oracle/oracle.h"
+#include "proto/entry.h"
 #include "router/router.h"
+#include "router/session_terms.h"
 
 #define NETWORK          9
 #define MODEL            "echo"
@@ -31,7 +35,8 @@ struct world {
     struct http_client *http;
     char folder[256], url[64];
     struct net_timer patience;
-    bool founded;
+    uint16_t port;  // of the router, once it had one
+    bool founded, drained;
 };
 
 static void impatient(void *ctx)
@@ -74,12 +79,13 @@ static void founded(void *ctx, enum cx_err err)
 
 static void open_router(struct world *w)
 {
-    char ledger[300], archive[300];
+    char ledger[300], archive[300], listen[64];
     static const char *const keys[] = {API_KEY};
     snprintf(ledger, sizeof ledger, "sqlite:%s/ledger.db", w->folder);
     snprintf(archive, sizeof archive, "%s/archive.db", w->folder);
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", w->port);
     const struct router_options options = {.loop = w->loop,
-                                           .listen = "127.0.0.1:0",
+                                           .listen = listen,
                                            .ledger_uri = ledger,
                                            .archive_path = archive,
                                            .key = w->router_key,
@@ -95,7 +101,8 @@ static void open_router(struct world *w)
                                            .ctx = w};
     if (router_open(&options, &w->router))
         test_fail(__FILE__, __LINE__, "router: %s", cx_detail());
-    snprintf(w->url, sizeof w->url, "http://127.0.0.1:%u", router_port(w->router));
+    w->port = router_port(w->router);
+    snprintf(w->url, sizeof w->url, "http://127.0.0.1:%u", w->port);
 }
 
 static void found(struct world *w)
@@ -425,6 +432,144 @@ TEST(network, a_miner_that_drains_ends_what_runs_and_goes)
     world_close(w);
 }
 
+/* ---- several answers to one prompt ---- */
+
+#define THREE ",\"corten\":{\"redundancy\":3,\"validation\":\"majority\"}"
+
+static void open_all(struct world *w, uint32_t count, uint32_t bad, struct miner_faults faults)
+{
+    open_oracle(w, 0, "echo");
+    for (uint32_t i = 0; i < count; i++)
+        open_miner_with(w, i, "echo", i == bad ? faults : (struct miner_faults){0});
+    for (uint32_t i = 0; i < count; i++)
+        UNTIL(w, serves(w, i));
+}
+
+/* How often the miners' assignments were counted so. */
+static uint64_t counted(const struct world *w, uint32_t n, uint32_t count) { return node_of(w, n).count[count]; }
+
+TEST(network, three_nodes_answer_and_a_majority_decides)
+{
+    struct world *w = world(1);
+    struct asked *asked = malloc(sizeof *asked);
+    open_all(w, 3, MINERS_MAX, (struct miner_faults){0});
+    ask(w, asked, PROMPT THREE "}");
+    UNTIL(w, asked->done);
+    check_answered(asked);
+    ask(w, asked, PROMPT THREE ",\"stream\":true}");
+    UNTIL(w, asked->done);
+    check_answered(asked);
+    for (uint32_t i = 0; i < 3; i++)
+        CHECK_EQ(counted(w, i, COUNT_TASK_ACCEPTED), 2);
+    free(asked);
+    world_close(w);
+}
+
+struct opened {
+    bool done;
+    uint64_t session;
+};
+
+static void opened(void *ctx, const struct replica_outcome *outcome)
+{
+    if (outcome->err || outcome->verdict != VERDICT_ACCEPTED)
+        test_fail(__FILE__, __LINE__, "session_open: %s", verdict_name(outcome->verdict));
+    *(struct opened *)ctx = (struct opened){true, outcome->session};
+}
+
+/* A session of three that does not wait long for reveals. */
+static uint64_t open_session(struct world *w)
+{
+    struct opened session = {0};
+    struct model_view model;
+    struct hash key_hash;
+    struct command cmd = {.type = COMMAND_SESSION_OPEN};
+    CHECK(view_model_named(core_of(w), MODEL, strlen(MODEL), &model));
+    session_terms(core_of(w), &model, 3, VALIDATION_MAJORITY, &cmd.session_open);
+    keccak256(API_KEY, strlen(API_KEY), &key_hash);
+    account_custodial(key_address(w->router_key), &key_hash, &cmd.session_open.owner);
+    cmd.session_open.commit_ms = 300;
+    cmd.session_open.escrow = amount_of(1000000);
+    CHECK_EQ(replica_command(router_replica(w->router), &cmd, NULL, 0, opened, &session), CX_OK);
+    UNTIL(w, session.done);
+    return session.session;
+}
+
+/* Two of three stand, and the third is the one that is blamed. */
+static void check_one_bad(struct miner_faults faults, uint32_t count)
+{
+    struct world *w = world(1);
+    struct asked *asked = malloc(sizeof *asked);
+    char prompt[256];
+    open_all(w, 3, 1, faults);
+    snprintf(prompt, sizeof prompt, PROMPT ",\"corten\":{\"session_id\":\"%" PRIu64 "\"}}", open_session(w));
+    ask(w, asked, prompt);
+    UNTIL(w, asked->done);
+    check_answered(asked);
+    CHECK_EQ(counted(w, 0, COUNT_TASK_ACCEPTED), 1);
+    CHECK_EQ(counted(w, 1, COUNT_TASK_ACCEPTED), 0);
+    CHECK_EQ(counted(w, 2, COUNT_TASK_ACCEPTED), 1);
+    CHECK_EQ(counted(w, 1, count), 1);
+    struct network_view network;
+    view_network(core_of(w), &network);
+    CHECK(network.money_holds);
+    free(asked);
+    world_close(w);
+}
+
+TEST(network, a_wrong_reveal_is_rejected)
+{
+    check_one_bad((struct miner_faults){.wrong_reveal = true}, COUNT_WRONG);
+}
+
+TEST(network, a_withheld_reveal_is_blamed)
+{
+    check_one_bad((struct miner_faults){.withhold_reveal = true}, COUNT_WITHHELD);
+}
+
+TEST(network, a_late_reveal_is_too_late)
+{
+    check_one_bad((struct miner_faults){.late_reveal_ms = 600000}, COUNT_WITHHELD);
+}
+
+TEST(network, what_is_said_of_a_lease_that_ended_changes_nothing)
+{
+    struct world *w = world(1);
+    struct asked *asked = malloc(sizeof *asked);
+    open_all(w, 1, 0, (struct miner_faults){.stale_lease = true});
+    for (int i = 0; i < 2; i++) {
+        ask(w, asked, PROMPT "}");
+        UNTIL(w, asked->done);
+        check_answered(asked);
+    }
+    struct miner_why why;
+    UNTIL(w, (miner_why(w->miner[0], &why), why.stats.recalled >= 3));  // its round, and both tasks
+    CHECK_EQ(why.links_up, 1);
+    CHECK_EQ(counted(w, 0, COUNT_TASK_ACCEPTED), 2);
+    CHECK_EQ(counted(w, 0, COUNT_TASK_COMMITTED), 2);
+    free(asked);
+    world_close(w);
+}
+
+TEST(network, a_node_that_dies_is_replaced)
+{
+    struct world *w = world(1);
+    struct asked *asked = malloc(sizeof *asked);
+    open_oracle(w, 0, "echo=tokens=40");
+    open_miner(w, 0, "echo=tokens=40,slow=20");
+    UNTIL(w, serves(w, 0));
+    ask(w, asked, PROMPT "}");
+    struct miner_why why;
+    UNTIL(w, (miner_why(w->miner[0], &why), why.busy > 0));
+    miner_close(cx_take(&w->miner[0]));
+    open_miner(w, 1, "echo=tokens=40");
+    UNTIL(w, asked->done);
+    check_answered(asked);
+    CHECK_EQ(counted(w, 1, COUNT_TASK_ACCEPTED), 1);
+    free(asked);
+    world_close(w);
+}
+
 /* ---- who comes back ---- */
 
 TEST(network, a_miner_and_an_oracle_that_were_started_again_go_on)
@@ -456,6 +601,59 @@ TEST(network, a_newer_link_of_a_node_replaces_the_older)
     CHECK(node_of(w, 0).link[0].link > first);
     CHECK(node_of(w, 0).present);
     miner_close(older);
+    world_close(w);
+}
+
+TEST(network, a_router_that_was_started_again_finds_its_nodes)
+{
+    struct world *w = world(1);
+    struct asked *asked = malloc(sizeof *asked);
+    open_oracle(w, 0, "echo");
+    open_miner(w, 0, "echo");
+    UNTIL(w, serves(w, 0));
+    uint32_t first = node_of(w, 0).link[0].link;
+    router_close(cx_take(&w->router));
+    struct miner_why why;
+    UNTIL(w, (miner_why(w->miner[0], &why), why.links_up == 0));
+    open_router(w);
+    CHECK(node_of(w, 0).present);
+    UNTIL(w, (miner_why(w->miner[0], &why), why.links_up == 1));
+    CHECK(node_of(w, 0).link[0].link > first);
+    ask(w, asked, PROMPT "}");
+    UNTIL(w, asked->done);
+    check_answered(asked);
+    free(asked);
+    world_close(w);
+}
+
+static void drained(void *ctx) { ((struct world *)ctx)->drained = true; }
+
+TEST(network, a_router_that_drains_detaches_its_nodes)
+{
+    struct world *w = world(1);
+    open_oracle(w, 0, "echo");
+    open_miner(w, 0, "echo");
+    UNTIL(w, serves(w, 0));
+    router_drain(w->router, 100, drained, w);
+    UNTIL(w, w->drained);
+    CHECK(!node_of(w, 0).present);
+    world_close(w);
+}
+
+TEST(network, when_the_leading_oracle_falls_silent_another_leads)
+{
+    struct world *w = world(2);
+    open_oracle(w, 0, "echo");
+    open_oracle(w, 1, "echo");
+    open_miner(w, 0, "echo");
+    UNTIL(w, serves(w, 0));
+    struct network_view network;
+    view_network(core_of(w), &network);
+    uint32_t leads = address_eq(&network.leader, key_address(w->oracle_key[0])) ? 0 : 1;
+    oracle_close(cx_take(&w->oracle[leads]));
+    open_miner(w, 1, "echo");
+    UNTIL(w, serves(w, 1));
+    CHECK(oracle_stats(w->oracle[1 - leads]).rounds_led > 0);
     world_close(w);
 }
 
@@ -539,5 +737,133 @@ TEST(network, garbage_on_a_link_ends_that_link_alone_with_a_name)
     CHECK_EQ(why.links_up, 1);
     CHECK(oracle_stats(w->oracle[0]).linked);
     buf_done(&hello);
+    world_close(w);
+}
+
+/* A hello as `key` would make it, for the challenge that the probe has heard. */
+static void probe_hello(struct world *w, struct probe *probe, const struct key *key)
+{
+    struct link_frame challenge, hello = {.type = LINK_HELLO, .hello.version = LINK_VERSION};
+    struct buf text = {0};
+    CHECK_EQ(link_decode(probe->said, strlen(probe->said), LINK_D, &challenge), CX_OK);
+    const struct link_hello_terms terms = {.network = challenge.challenge.network,
+                                           .router = challenge.challenge.router,
+                                           .node = *key_address(key),
+                                           .nonce = challenge.challenge.nonce};
+    hello.hello.node = terms.node;
+    link_hello_sign(&terms, key, hello.hello.signature);
+    link_encode(&hello, &text);
+    probe->said[0] = '\0';
+    CHECK(net_ws_send_text(probe->ws, text.data, text.size));
+    UNTIL(w, probe->said[0] || probe->closed);
+    link_frame_done(&challenge);
+    buf_done(&text);
+}
+
+static void check_says(struct world *w, struct probe *probe, const char *frame, const char *what)
+{
+    probe->said[0] = '\0';
+    CHECK(net_ws_send_text(probe->ws, frame, strlen(frame)));
+    UNTIL(w, probe->said[0] || probe->closed);
+    if (!strstr(probe->said, what))
+        test_fail(__FILE__, __LINE__, "%s: %s does not say %s", frame, probe->said, what);
+}
+
+TEST(network, a_lease_of_another_node_ends_the_link_of_who_names_it)
+{
+    struct world *w = world(1);
+    struct asked *asked = malloc(sizeof *asked);
+    struct probe probe;
+    open_oracle(w, 0, "echo=tokens=40");
+    open_miner(w, 0, "echo=tokens=40,slow=20");
+    open_miner(w, 1, "echo=tokens=40,slow=20");
+    UNTIL(w, serves(w, 0) && serves(w, 1));
+    ask(w, asked, PROMPT "}");
+    struct miner_why why[2];
+    UNTIL(w, (miner_why(w->miner[0], &why[0]), miner_why(w->miner[1], &why[1]), why[0].busy + why[1].busy > 0));
+    uint32_t idle = why[0].busy > 0 ? 1 : 0;
+    struct task_view task;
+    struct assignment_view assignment;
+    uint32_t at = 0, of = 0;
+    CHECK(view_task_at(core_of(w), &at, &task));
+    CHECK(view_assignment_of(core_of(w), task.id, &of, &assignment));
+    miner_close(cx_take(&w->miner[idle]));
+    probe_link(w, &probe, LINK_PATH_MINER, LINK_PROTOCOL_MINER);
+    probe_hello(w, &probe, w->miner_key[idle]);
+    CHECK(strstr(probe.said, "\"type\":\"welcome\""));
+    char frame[128];
+    snprintf(frame, sizeof frame, "{\"type\":\"ack\",\"lease\":\"%" PRIu64 "\"}", assignment.lease);
+    check_says(w, &probe, frame, "LEASE_FOREIGN");
+    UNTIL(w, probe.closed && asked->done);
+    check_answered(asked);
+    free(asked);
+    world_close(w);
+}
+
+TEST(network, a_link_submits_for_itself_alone_and_not_too_often)
+{
+    struct world *w = world(2);
+    struct probe probe;
+    struct key *stranger = key_of(5, 1);
+    static const char malformed[] = "{\"type\":\"submit\",\"ref\":3,\"entry\":\"0x00\"}";
+    const struct key *const keys[] = {stranger};
+    struct buf entry = {0}, frame = {0};
+    const struct command leave = {
+        .type = COMMAND_NODE_LEAVE, .nonce = 1, .node_leave.node = *key_address(w->miner_key[0])};
+    CHECK_EQ(entry_sign(&leave, NETWORK, keys, 1, &entry), CX_OK);
+    link_encode(&(struct link_frame){.type = LINK_SUBMIT,
+                                     .submit = {.ref = 1, .entry = {(uint8_t *)entry.data, (uint32_t)entry.size}}},
+                &frame);
+    probe_link(w, &probe, LINK_PATH_MINER, LINK_PROTOCOL_MINER);
+    probe_hello(w, &probe, stranger);
+    CHECK(strstr(probe.said, "\"link\":0"));
+    check_says(w, &probe, "{\"type\":\"ack\",\"lease\":1}", "NOT_ATTACHED");
+    UNTIL(w, probe.closed);
+
+    probe_link(w, &probe, LINK_PATH_MINER, LINK_PROTOCOL_MINER);
+    probe_hello(w, &probe, stranger);
+    check_says(w, &probe, malformed, "COMMAND_MALFORMED");
+    check_says(w, &probe, frame.data, "\"SUBMIT\"");
+    UNTIL(w, probe.closed);
+
+    probe_link(w, &probe, LINK_PATH_MINER, LINK_PROTOCOL_MINER);
+    probe_hello(w, &probe, stranger);
+    for (int i = 0; i < 1000; i++)
+        net_ws_send_text(probe.ws, malformed, strlen(malformed));
+    UNTIL(w, probe.closed);
+    CHECK(strstr(probe.said, "\"RATE\""));
+    buf_done(&entry);
+    buf_done(&frame);
+    key_close(stranger);
+    world_close(w);
+}
+
+TEST(network, an_oracle_gets_what_rounds_and_audits_name_and_nothing_else)
+{
+    struct world *w = world(2);
+    struct probe probe;
+    struct hash prompt;
+    char frame[256], hex[65];
+    struct asked *asked = malloc(sizeof *asked);
+    open_oracle(w, 0, "echo");
+    open_miner(w, 0, "echo");
+    UNTIL(w, serves(w, 0));
+    ask(w, asked, PROMPT "}");
+    UNTIL(w, asked->done);
+    UNTIL(w, oracle_stats(w->oracle[0]).audits >= 1);
+    memset(prompt.b, 1, sizeof prompt.b);
+    hex_encode(prompt.b, sizeof prompt.b, hex);
+    snprintf(frame, sizeof frame, "{\"type\":\"get\",\"ref\":1,\"digest\":\"0x%s\"}", hex);
+    probe_link(w, &probe, LINK_PATH_ORACLE, LINK_PROTOCOL_ORACLE);
+    probe_hello(w, &probe, w->miner_key[0]);
+    CHECK(strstr(probe.said, "ORACLE_UNKNOWN"));
+    UNTIL(w, probe.closed);
+    probe_link(w, &probe, LINK_PATH_ORACLE, LINK_PROTOCOL_ORACLE);
+    probe_hello(w, &probe, w->oracle_key[1]);
+    UNTIL(w, strstr(probe.said, "\"type\":\"state\""));
+    check_says(w, &probe, frame, "no round or audit of now names this payload");
+    check_says(w, &probe, "{\"type\":\"ack\",\"lease\":1}", "is no frame of an oracle");
+    UNTIL(w, probe.closed);
+    free(asked);
     world_close(w);
 }
