@@ -496,8 +496,9 @@ struct network *network_open(const struct network_options *options)
     make_genesis(n);
     n->core = open_core(n);
     struct command genesis = {.type = COMMAND_GENESIS, .genesis = n->genesis};
-    CHECK_EQ(network_append(n, &genesis), VERDICT_ACCEPTED);
-    if (!o->raw)
+    if (!o->empty)
+        CHECK_EQ(network_append(n, &genesis), VERDICT_ACCEPTED);
+    if (!o->empty && !o->raw)
         set_up(n);
     network_forget(n);
     return n;

@@ -28,6 +28,7 @@ struct network_options {
         uint64_t value;
     } set[NETWORK_SET_MAX];  // as the genesis sets them, ids ascending
     uint32_t set_count;
+    bool empty;                    // not even the genesis
     bool raw;                      // nothing behind the genesis: no heartbeats, no model, no accounts
     bool untested;                 // miners are registered and attached, but not tested
     uint64_t price_in, price_out;  // of miners; 0: 500,000 and 1,000,000

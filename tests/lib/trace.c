@@ -506,6 +506,19 @@ static bool run_command(struct trace *t, const char *name)
     return name_results(t, info);
 }
 
+/* > bytes HEX: an entry that need be no command. */
+static bool run_bytes(struct trace *t, const char *hex)
+{
+    uint8_t bytes[LINE_SIZE_MAX];
+    size_t size = hex ? strlen(hex) / 2 : 0;
+    if (hex && !hex_decode(hex, strlen(hex), bytes, size))
+        return fail(t, "not hexadecimal: %s", hex);
+    t->verdict = network_append_bytes(t->n, bytes, (uint32_t)size);
+    t->judged = t->verdict == VERDICT_ACCEPTED;
+    core_check(t->n->core);
+    return true;
+}
+
 static bool wait_until(struct trace *t, const char *at)
 {
     char *end;
@@ -535,6 +548,8 @@ static bool command_line(struct trace *t, char *text)
     char *name = strtok_r(NULL, " \t", &save);
     if (!arrow || strcmp(arrow, ">") != 0 || !name)
         return fail(t, "not @time > command");
+    if (strcmp(name, "bytes") == 0)
+        return run_bytes(t, strtok_r(NULL, " \t", &save));
     return split_pairs(t, save) && run_command(t, name);
 }
 
@@ -626,6 +641,8 @@ static bool option(struct trace *t, struct network_options *o, const char *key, 
         o->untested = number == 1;
     else if (strcmp(key, "raw") == 0)
         o->raw = number == 1;
+    else if (strcmp(key, "empty") == 0)
+        o->empty = number == 1;
     else if (param && o->set_count < NETWORK_SET_MAX) {
         uint32_t at = o->set_count++;  // ids ascending
         for (; at > 0 && o->set[at - 1].param > param->id; at--)
