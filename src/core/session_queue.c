@@ -99,6 +99,7 @@ struct submission {
     const struct model *model;
     struct payer_terms payer;
     struct amount amount;
+    struct hash reference;  // keccak256(payer, client reference)
     uint32_t session, tokens_max, total_ms, precommit_ms;
     uint8_t priority;
 };
@@ -182,6 +183,18 @@ static enum verdict check_room(const struct session_queue *queue, const struct c
     return VERDICT_ACCEPTED;
 }
 
+static bool is_known(const struct session_queue *queue, const struct cmd_task_submit *cmd, struct hash *ret_hash,
+                     uint64_t *ret_task)
+{
+    if (hash_is_zero(&cmd->reference))
+        return false;
+    reference_hash(&cmd->payer, &cmd->reference, ret_hash);
+    uint32_t known = id_map_find(&queue->by_reference, ret_hash);
+    if (known != SLOT_NONE)
+        *ret_task = queue->reference[known].task;
+    return known != SLOT_NONE;
+}
+
 /* All checks of a submit, in the order of docs/protocol.md, "Tasks". */
 static enum verdict judge_submit(const struct session_queue *queue, const struct command *cmd, struct submission *ret_s,
                                  uint64_t *ret_task)
@@ -190,13 +203,8 @@ static enum verdict judge_submit(const struct session_queue *queue, const struct
     struct submission s = {0};
     if (!values_are_valid(submit))
         return VERDICT_VALUE_INVALID;
-    uint32_t known = SLOT_NONE;
-    if (!hash_is_zero(&submit->reference))
-        known = session_queue_reference(queue, &submit->payer, &submit->reference);
-    if (known != SLOT_NONE) {
-        *ret_task = queue->reference[known].task;
+    if (is_known(queue, submit, &s.reference, ret_task))
         return VERDICT_TASK_KNOWN;
-    }
     s.session = session_find(queue->session, submit->session);
     if (s.session == SLOT_NONE)
         return VERDICT_SESSION_UNKNOWN;
@@ -227,15 +235,13 @@ enum verdict session_queue_check_submit(const struct session_queue *queue, const
     return judge_submit(queue, cmd, &ignored, ret_task);
 }
 
-static uint32_t remember(struct session_queue *queue, const struct cmd_task_submit *cmd, uint64_t id)
+static uint32_t remember(struct session_queue *queue, const struct submission *s, uint64_t id)
 {
-    if (hash_is_zero(&cmd->reference))
+    if (hash_is_zero(&s->reference))
         return SLOT_NONE;
     uint32_t slot = slots_take(&queue->references);
     cx_assert(slot != SLOT_NONE);  // check_room has looked
-    struct reference *reference = &queue->reference[slot];
-    *reference = (struct reference){.task = id, .state = TASK_QUEUED};
-    reference_hash(&cmd->payer, &cmd->reference, &reference->hash);
+    queue->reference[slot] = (struct reference){.hash = s->reference, .task = id, .state = TASK_QUEUED};
     id_map_add(&queue->by_reference, slot);
     return slot;
 }
@@ -252,7 +258,7 @@ static void fill_task(struct session_queue *queue, uint32_t task, const struct c
         .session = s->session,
         .payer = s->payer.payer,
         .key = s->payer.key,
-        .reference = remember(queue, cmd, slots_id(&queue->tasks, task)),
+        .reference = remember(queue, s, slots_id(&queue->tasks, task)),
         .prompt_size = cmd->prompt_size,
         .tokens_max = s->tokens_max,
         .precommit_ms = s->precommit_ms,

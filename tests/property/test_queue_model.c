@@ -129,6 +129,17 @@ static void choose(struct cmd_session_open *s)
     chosen = *s;
 }
 
+/* The whole history on a second core: the same state. */
+static void check_replay(struct run *r)
+{
+    struct hash live, again;
+    struct core *core = network_replay(r->b.n, NULL, 0, r->b.n->entry_count);
+    core_root(r->b.n->core, &live);
+    core_root(core, &again);
+    CHECK_MEM(live.b, again.b, sizeof live.b);
+    free(core);
+}
+
 static void one_run(uint64_t seed)
 {
     struct run *r = calloc(1, sizeof *r);
@@ -160,6 +171,7 @@ static void one_run(uint64_t seed)
         step(r);
         model_compare(&r->m);
     }
+    check_replay(r);
     bench_close(&r->b);
     free(r->m.task);
     free(r);
