@@ -17,10 +17,10 @@
  *
  * Shape:  task[tasks_cap], assignment[assignments_cap], reference[references_cap], lanes[sessions_cap].
  *         A task's assignments of all its attempts are one list, newest first, until the task ends: it tells who failed
- *         how often and why. A node's live assignments are one list, newest first. A lease names its row:
- *         lease = counter << 24 | row << 1 | 1.
- * Cost:   O(log tasks) a command, plus the session's members where a task is assigned. `due` is re-keyed lazily: a key
- *         is never later than its task's next deadline, and the first key is exact as a rule.
+ *         how often and why; those that were recalled leave it with their attempt. A node's live assignments are one
+ * list, newest first. A lease names its row: lease = counter << 24 | row << 1 | 1. Cost:   O(log tasks) a command, plus
+ * the session's members where a task is assigned. `due` is re-keyed lazily: a key is never later than its task's next
+ * deadline, and the first key is exact as a rule.
  *
  * Source: docs/protocol.md, "Tasks".
  */
@@ -46,7 +46,7 @@ struct task {
     uint8_t state;        // enum task_state
     uint8_t priority;
     uint8_t attempt;   // the present or last one, from 1
-    uint8_t forgiven;  // attempts that do not count: their router was lost
+    uint8_t forgiven;  // attempts that do not count: their router or a node was lost
     uint8_t replaced;  // replacements in this attempt
     uint8_t flags;     // enum task_flag
 };

@@ -172,17 +172,26 @@ uint32_t queue_take_row(struct session_queue *queue, uint32_t task, uint32_t nod
     return row;
 }
 
-void queue_give_rows(struct session_queue *queue, uint32_t task)
+static void give_row(struct session_queue *queue, uint32_t row)
 {
-    struct task *t = &queue->task[task];
-    while (t->assignment != SLOT_NONE) {
-        uint32_t row = t->assignment;
-        struct assignment *a = &queue->assignment[row];
-        cx_assert(!assignment_is_live((enum assignment_state)a->state));
-        t->assignment = a->next;
-        *a = (struct assignment){.next = queue->assignment_free};
-        queue->assignment_free = row;
-        queue->assignment_rows--;
+    struct assignment *a = &queue->assignment[row];
+    cx_assert(!assignment_is_live((enum assignment_state)a->state));
+    *a = (struct assignment){.next = queue->assignment_free};
+    queue->assignment_free = row;
+    queue->assignment_rows--;
+}
+
+void queue_give_rows(struct session_queue *queue, uint32_t task, bool recalled_only)
+{
+    uint32_t *link = &queue->task[task].assignment;
+    while (*link != SLOT_NONE) {
+        uint32_t row = *link;
+        if (recalled_only && queue->assignment[row].state != ASSIGNMENT_RECALLED) {
+            link = &queue->assignment[row].next;
+            continue;
+        }
+        *link = queue->assignment[row].next;
+        give_row(queue, row);
     }
 }
 

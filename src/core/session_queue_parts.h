@@ -72,8 +72,8 @@ void queue_move_task(struct session_queue *queue, uint32_t task, enum task_state
 void queue_move_assignment(struct session_queue *queue, uint32_t row, enum assignment_state to, enum fail_cause cause);
 /* A new assignment, OFFERED; SLOT_NONE where the table is full. */
 uint32_t queue_take_row(struct session_queue *queue, uint32_t task, uint32_t node);
-/* Forgets a task's assignments; none is live. */
-void queue_give_rows(struct session_queue *queue, uint32_t task);
+/* Forgets a task's assignments, none of which is live: all, or only those that were recalled and tell nothing. */
+void queue_give_rows(struct session_queue *queue, uint32_t task, bool recalled_only);
 bool queue_has_rows(const struct session_queue *queue, uint32_t count);
 /* The deadline of the phase that the task is in; TIME_NEVER: it has none. And the earlier of it and the whole task's.
  */

@@ -304,8 +304,9 @@ void queue_next_attempt(struct session_queue *queue, uint32_t task, enum fail_ca
 {
     struct task *t = &queue->task[task];
     recall_all(queue, task, cause == CAUSE_ROUTER_LOST || cause == CAUSE_NO_VERDICT ? cause : CAUSE_SUPERSEDED);
-    if (cause == CAUSE_ROUTER_LOST)
-        t->forgiven++;
+    queue_give_rows(queue, task, true);
+    if (cause == CAUSE_ROUTER_LOST || cause == CAUSE_NODE_LOST)
+        t->forgiven++;  // it says nothing about the task
     bool used_up = t->attempt - t->forgiven >= task_policy(queue, task)->attempts_max || t->attempt == UINT8_MAX;
 
     if (queue_is_poisoned(queue, task))

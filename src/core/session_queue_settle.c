@@ -128,7 +128,7 @@ static void finish(struct session_queue *queue, uint32_t task, enum task_state t
     keep_reference(queue, task, to);
     queue_leave(queue, task);
     queue_move_task(queue, task, to, cause);
-    queue_give_rows(queue, task);
+    queue_give_rows(queue, task, false);
     heap_remove(&queue->due, task);
     slots_give(&queue->tasks, task);
     queue->ended[to]++;
