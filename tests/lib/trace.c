@@ -232,6 +232,27 @@ static bool list_of_addresses(struct trace *t, const char *value, struct span *r
     return true;
 }
 
+/* Names of sessions, as session_pool_put takes them. */
+static bool list_of_ids(struct trace *t, const char *value, struct span *ret)
+{
+    static uint8_t pool[64][(POOL_SESSIONS_MAX + 1) * sizeof(uint64_t)];
+    static uint32_t used;
+    uint8_t *at = pool[used++ % ARRAY_COUNT(pool)];
+    char copy[LINE_SIZE_MAX];
+    uint32_t size = 0;
+    snprintf(copy, sizeof copy, "%s", value);
+    for (char *save = NULL, *one = strtok_r(copy, ",", &save); one; one = strtok_r(NULL, ",", &save)) {
+        const struct name *name = name_find(t, one);
+        uint64_t id = name ? name->number : 0;
+        if (size > POOL_SESSIONS_MAX * sizeof id || (!name && !number_of(t, "", "", one, &id)))
+            return fail(t, "not a list of sessions: %s", value);
+        be64_put(at + size, id);
+        size += (uint32_t)sizeof id;
+    }
+    *ret = (struct span){at, size};
+    return true;
+}
+
 static bool set_bytes(struct trace *t, const struct field *f, const char *value, void *to)
 {
     struct span span;
@@ -243,10 +264,12 @@ static bool set_bytes(struct trace *t, const struct field *f, const char *value,
             return false;
     } else if (strcmp(value, "-") == 0) {
         span = (struct span){0};
+    } else if (strcmp(f->name, "sessions") == 0) {
+        if (!list_of_ids(t, value, &span))
+            return false;
     } else {
         span = (struct span){(const uint8_t *)strdup(value), (uint32_t)strlen(value)};
     }
-    (void)f;
     memcpy(to, &span, sizeof span);
     return true;
 }
