@@ -145,7 +145,11 @@ void miner_see_node(struct miner_link *link, const struct link_node *node)
         if (miner->options.on_state)
             miner->options.on_state(miner->options.ctx, node->state);
     }
-    miner_settle(miner);
+    /* Its operator took it out of the network, and it must not come back by itself. */
+    if (node->state == NODE_GONE)
+        miner_drain(miner);
+    else
+        miner_settle(miner);
 }
 
 /* ---- why ---- */

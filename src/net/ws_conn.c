@@ -252,6 +252,8 @@ static void take_rest(void *ctx)
     buf_done(&rest);
 }
 
+void net_ws_set_message_size_max(struct net_ws *ws, uint64_t size_max) { ws->decoder.message_size_max = size_max; }
+
 void net_ws_pause(struct net_ws *ws)
 {
     if (ws->state == NET_WS_GONE)

@@ -59,6 +59,8 @@ bool net_ws_send_binary(struct net_ws *ws, const void *data, size_t size);
 bool net_ws_is_open(const struct net_ws *ws);
 size_t net_ws_queued(const struct net_ws *ws);
 bool net_ws_is_full(const struct net_ws *ws);  // over `high`, and not yet under `low`
+/* Another bound for the messages from the next one on: small before the peer is known, say. */
+void net_ws_set_message_size_max(struct net_ws *ws, uint64_t size_max);
 /* Stops and resumes on_message; the peer feels it through TCP. Pings of the peer wait as well. */
 void net_ws_pause(struct net_ws *ws);
 void net_ws_resume(struct net_ws *ws);

@@ -21,10 +21,10 @@ static void submit(struct oracle_link *link, const struct duty *duty, const stru
                   (struct asked){.kind = ASKED_DUTY, .duty = duty->kind, .id = duty->id, .lease = duty->lease});
 }
 
-static void get(struct oracle_link *link, const struct duty *duty, const struct hash *digest)
+static void get(struct oracle_link *link, enum duty_kind duty, uint64_t id, const struct hash *digest)
 {
     struct link_frame frame = {.type = LINK_GET, .get.digest = *digest};
-    frame.get.ref = oracle_ask(link, (struct asked){.kind = ASKED_PAYLOAD, .duty = duty->kind, .id = duty->id});
+    frame.get.ref = oracle_ask(link, (struct asked){.kind = ASKED_PAYLOAD, .duty = duty, .id = id});
     router_link_send(link->wire, &frame);
 }
 
@@ -73,7 +73,7 @@ static void answer_challenge(struct oracle_link *link, const struct duty *duty)
     struct oracle *oracle = link->oracle;
     const struct link_model *model = model_of(&link->state.state, duty->round->model);
     if (model && oracle_can_answer(oracle, &model->manifest))
-        get(link, duty, &duty->round->challenge);
+        get(link, duty->kind, duty->id, &duty->round->challenge);
     else
         oracle_cannot_answer(oracle, duty->kind, duty->id);
 }
@@ -87,7 +87,7 @@ static void answer_audit(struct oracle_link *link, const struct duty *duty)
     bool can = audit->record_size > 0 && record_decode((struct span){audit->record, audit->record_size}, &record) &&
                record.finish != FINISH_CANCELLED && oracle_can_answer(oracle, &record.manifest_digest);
     if (can)
-        get(link, duty, &audit->prompt);
+        get(link, duty->kind, duty->id, &audit->prompt);
     else
         oracle_cannot_answer(oracle, duty->kind, duty->id);
 }
@@ -138,17 +138,32 @@ static const struct link_audit *audit_of(const struct link_state *state, uint64_
     return NULL;
 }
 
+/* Payloads are where their node is linked: the router behind this one may have it. */
+static bool ask_next(struct oracle_link *link, const struct asked *asked, const struct hash *digest)
+{
+    struct oracle *oracle = link->oracle;
+    for (uint32_t i = link->at + 1; i < oracle->options.routers; i++)
+        if (oracle->link[i].up) {
+            get(&oracle->link[i], asked->duty, asked->id, digest);
+            return true;
+        }
+    return false;
+}
+
 void oracle_on_payload(struct oracle_link *link, const struct asked *asked, const struct link_payload *f)
 {
     struct oracle *oracle = link->oracle;
     struct record record = {0};
     if (f->error) {
-        log_warn("oracle", "payload missing id=%llu detail=\"%s\"", (unsigned long long)asked->id, f->error);
-        oracle_cannot_answer(oracle, asked->duty, asked->id);
+        log_warn("oracle", "payload missing router=%s id=%llu detail=\"%s\"", router_link_url(link->wire),
+                 (unsigned long long)asked->id, f->error);
+        if (!ask_next(link, asked, &f->digest))
+            oracle_cannot_answer(oracle, asked->duty, asked->id);
         return;
     }
     if (asked->duty == DUTY_ANSWER_AUDIT) {
-        const struct link_audit *audit = audit_of(&link->state.state, asked->id);
+        const struct oracle_link *acting = oracle_acting(oracle);
+        const struct link_audit *audit = acting ? audit_of(&acting->state.state, asked->id) : NULL;
         if (!audit || !record_decode((struct span){audit->record, audit->record_size}, &record))
             return;  // it ended meanwhile
     }

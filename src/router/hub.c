@@ -128,8 +128,6 @@ static void on_message(void *ctx, bool text, const char *data, size_t size)
         return;
     if (!text)
         hub_refuse(link, "FRAME", "frames are text");
-    else if (link->state == HUB_HELLO && size > LINK_HELLO_SIZE_MAX)
-        hub_refuse(link, "HELLO", "a hello is at most %u bytes", LINK_HELLO_SIZE_MAX);
     else if (link_decode(data, size, LINK_U, &frame))
         hub_refuse(link, "FRAME", "%s", cx_detail());
     else {
@@ -206,8 +204,10 @@ static void accept_link(struct hub *hub, struct http_exchange *x, bool oracle)
     }
     struct hub_link *link = calloc(1, sizeof *link);
     cx_assert(link);
-    const struct net_ws_options options = {
-        .events = &events, .ctx = link, .message_size_max = LINK_UP_SIZE_MAX, .limits.queue_max = LINK_DOWN_SIZE_MAX};
+    const struct net_ws_options options = {.events = &events,
+                                           .ctx = link,
+                                           .message_size_max = LINK_HELLO_SIZE_MAX,
+                                           .limits.queue_max = LINK_DOWN_SIZE_MAX};
     link->hub = hub;
     link->oracle = oracle;
     link->refs = 1;

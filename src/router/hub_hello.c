@@ -322,6 +322,7 @@ void hub_on_hello(struct hub_link *link, const struct link_hello *hello)
         return;
     }
     net_timer_stop(&link->timer);
+    net_ws_set_message_size_max(link->ws, LINK_UP_SIZE_MAX);
     link->node = hello->node;
     link->state = HUB_KNOWN;
     if (link->oracle) {

@@ -94,12 +94,28 @@ static uint32_t fill_rounds(const struct hub *hub, const struct who *who, struct
     return count;
 }
 
+static enum cx_err find_audited(struct hub *hub, const struct audit_view *audit, struct audited_answer *ret_answer)
+{
+    struct hub_audited *kept = &hub->audited[(uint32_t)audit->id % HUB_AUDITED];
+    if (kept->audit != audit->id || kept->lease != audit->lease) {
+        enum cx_err err = history_audited(hub->options.history, audit->id, audit->lease, &kept->answer);
+        if (err) {
+            kept->audit = 0;
+            return err;
+        }
+        kept->audit = audit->id;
+        kept->lease = audit->lease;
+    }
+    *ret_answer = kept->answer;
+    return CX_OK;
+}
+
 static bool audit_is_open(const struct audit_view *view, bool drawn)
 {
     return (view->state == AUDIT_DRAWN && drawn) || (view->state == AUDIT_ASKED && !(drawn && view->judged_by_drawn));
 }
 
-static uint32_t fill_audits(const struct hub *hub, const struct who *who, struct link_audit *audit)
+static uint32_t fill_audits(struct hub *hub, const struct who *who, struct link_audit *audit)
 {
     const struct core *core = replica_core(hub->options.replica);
     struct audit_view view;
@@ -116,7 +132,7 @@ static uint32_t fill_audits(const struct hub *hub, const struct who *who, struct
                                  .deadline_ms = view.deadline_ms,
                                  .state = view.state,
                                  .drawn = drawn};
-        if (history_audited(hub->options.history, view.id, view.lease, &answer))
+        if (find_audited(hub, &view, &answer))
             continue;
         a->prompt = answer.prompt_digest;
         a->answer = answer.payload_digest;
@@ -215,14 +231,13 @@ static bool is_of_a_round(const struct core *core, const struct hash *digest)
     return false;
 }
 
-static bool is_of_an_audit(const struct hub *hub, const struct hash *digest)
+static bool is_of_an_audit(struct hub *hub, const struct hash *digest)
 {
     const struct core *core = replica_core(hub->options.replica);
     struct audit_view audit;
     struct audited_answer answer;
     for (uint32_t at = 0; hub->options.history && view_audit_at(core, &at, &audit);)
-        if ((audit.state == AUDIT_DRAWN || audit.state == AUDIT_ASKED) &&
-            history_audited(hub->options.history, audit.id, audit.lease, &answer) == CX_OK &&
+        if ((audit.state == AUDIT_DRAWN || audit.state == AUDIT_ASKED) && find_audited(hub, &audit, &answer) == CX_OK &&
             (hash_eq(&answer.prompt_digest, digest) || hash_eq(&answer.payload_digest, digest)))
             return true;
     return false;

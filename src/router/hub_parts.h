@@ -19,6 +19,7 @@
 #define HUB_SUBMITS_A_S_MAX 50     // entries and payloads of one link
 #define HUB_ANSWERS_MAX     64     // submits of one link that wait for their result
 #define HUB_PUTS_MAX        4      // payloads of one link that no entry has named yet
+#define HUB_AUDITED         64     // audits whose answers are kept at hand
 #define HUB_BUCKETS         1024
 
 enum hub_state {
@@ -88,7 +89,12 @@ struct hub {
     struct {
         struct hash digest;
         struct buf data;
-    } challenge;         // of the last round that was offered
+    } challenge;  // of the last round that was offered
+    /* What audits are about never changes, and is read out of receipts: kept by the audit's slot. */
+    struct hub_audited {
+        uint64_t audit, lease;
+        struct audited_answer answer;
+    } audited[HUB_AUDITED];
     bool oracles_dirty;  // state has to be pushed after this batch
     bool draining, closing;
     uint32_t detaching;  // detaches on their way to the ledger

@@ -11,6 +11,7 @@
 #include "net/ws_conn.h"
 #include "oracle/chain.h"
 #include "oracle/oracle.h"
+#include "payload/payload.h"
 #include "proto/entry.h"
 #include "router/router.h"
 #include "router/session_terms.h"
@@ -414,6 +415,31 @@ TEST(network, a_socket_that_breaks_in_mid_answer_costs_nothing)
     world_close(w);
 }
 
+/* How often the miners' assignments were counted so. */
+static uint64_t counted(const struct world *w, uint32_t n, uint32_t count) { return node_of(w, n).count[count]; }
+
+/* A client that goes away in mid-stream cancels its task: the node stops, and is paid for what was relayed. */
+TEST(network, a_client_that_goes_away_cancels_its_task)
+{
+    struct world *w = world(1);
+    struct asked *asked = malloc(sizeof *asked);
+    struct network_view network;
+    struct miner_why why;
+    open_oracle(w, 0, "echo=tokens=40");
+    open_miner(w, 0, "echo=tokens=40,slow=30");
+    UNTIL(w, serves(w, 0));
+    ask(w, asked, PROMPT ",\"stream\":true}");
+    UNTIL(w, (miner_why(w->miner[0], &why), why.stats.chunks >= 30));  // those of its round too
+    http_call_cancel(asked->call);
+    UNTIL(w, (view_network(core_of(w), &network), network.tasks_ended[TASK_CANCELLED] == 1));
+    UNTIL(w, (miner_why(w->miner[0], &why), why.owed == 0));
+    CHECK_EQ(why.busy, 0);
+    CHECK_EQ(counted(w, 0, COUNT_TASK_COMMITTED), 1);
+    CHECK(network.money_holds);
+    free(asked);
+    world_close(w);
+}
+
 TEST(network, a_miner_that_drains_ends_what_runs_and_goes)
 {
     struct world *w = world(1);
@@ -444,9 +470,6 @@ static void open_all(struct world *w, uint32_t count, uint32_t bad, struct miner
     for (uint32_t i = 0; i < count; i++)
         UNTIL(w, serves(w, i));
 }
-
-/* How often the miners' assignments were counted so. */
-static uint64_t counted(const struct world *w, uint32_t n, uint32_t count) { return node_of(w, n).count[count]; }
 
 TEST(network, three_nodes_answer_and_a_majority_decides)
 {
@@ -663,7 +686,8 @@ struct probe {
     struct net_ws *ws;
     bool open, closed;
     unsigned code;
-    char said[4096];
+    bool reveal;
+    char said[4096], offer[4096];
 };
 
 static void probe_open(void *ctx, const char *protocol)
@@ -677,6 +701,9 @@ static void probe_message(void *ctx, bool text, const char *data, size_t size)
     struct probe *probe = ctx;
     CHECK(text);
     snprintf(probe->said, sizeof probe->said, "%.*s", (int)size, data);
+    if (strstr(probe->said, "\"type\":\"offer\""))
+        memcpy(probe->offer, probe->said, sizeof probe->offer);
+    probe->reveal = probe->reveal || strstr(probe->said, "\"type\":\"reveal\"");
 }
 
 static void probe_close(void *ctx, unsigned code, const char *reason)
@@ -729,9 +756,13 @@ TEST(network, garbage_on_a_link_ends_that_link_alone_with_a_name)
         check_refused(w, path[i], protocol[i], "{\"type\":\"ack\",\"lease\":1}", "\"HELLO\"");
         check_refused(w, path[i], protocol[i], hello.data, "\"SIGNATURE\"");
     }
+    struct probe probe;
     while (hello.size <= LINK_HELLO_SIZE_MAX)
         buf_text(&hello, "          ");
-    check_refused(w, path[0], protocol[0], hello.data, "\"HELLO\"");
+    probe_link(w, &probe, path[0], protocol[0]);
+    CHECK(net_ws_send_text(probe.ws, hello.data, hello.size));
+    UNTIL(w, probe.closed);
+    CHECK_EQ(probe.code, WS_CLOSE_TOO_LARGE);
     struct miner_why why;
     miner_why(w->miner[0], &why);
     CHECK_EQ(why.links_up, 1);
@@ -864,6 +895,107 @@ TEST(network, an_oracle_gets_what_rounds_and_audits_name_and_nothing_else)
     check_says(w, &probe, frame, "no round or audit of now names this payload");
     check_says(w, &probe, "{\"type\":\"ack\",\"lease\":1}", "is no frame of an oracle");
     UNTIL(w, probe.closed);
+    free(asked);
+    world_close(w);
+}
+
+/* ---- a neighbour's precommit ---- */
+
+/* What another node has revealed, as everybody can read it on the ledger. */
+struct overheard {
+    struct replica_listener listener;
+    uint64_t own_lease;
+    bool has;
+    struct hash salt, payload;
+    uint8_t record[RECORD_SIZE_MAX];
+    uint32_t record_size;
+};
+
+static void overhear(void *ctx, const struct replica_moment *moment, const struct event *event)
+{
+    struct overheard *o = ctx;
+    if (event->type != EVENT_TASK_REVEALED || event->task_revealed.lease == o->own_lease || o->has)
+        return;
+    const struct cmd_task_commit *commit = &moment->command->task_commit;
+    o->has = true;
+    o->salt = commit->salt;
+    o->payload = commit->payload_digest;
+    o->record_size = commit->record.size;
+    memcpy(o->record, commit->record.data, commit->record.size);
+}
+
+static void probe_send(struct probe *probe, const struct link_frame *frame)
+{
+    struct buf text = {0};
+    link_encode(frame, &text);
+    CHECK(net_ws_send_text(probe->ws, text.data, text.size));
+    buf_done(&text);
+}
+
+/* The precommit of another assignment of the task, once there is one. */
+static bool find_precommit(const struct world *w, uint64_t task, uint64_t own_lease, struct hash *ret_precommit)
+{
+    struct assignment_view a;
+    for (uint32_t at = 0; view_assignment_of(core_of(w), task, &at, &a);)
+        if (a.lease != own_lease && a.state == ASSIGNMENT_PRECOMMITTED) {
+            *ret_precommit = a.precommit;
+            return true;
+        }
+    return false;
+}
+
+static void copy_answer(struct world *w, struct probe *probe, const struct key *key)
+{
+    struct overheard o = {.listener = {.on_event = overhear, .ctx = &o}};
+    struct link_frame offer, precommit = {.type = LINK_PRECOMMIT}, commit = {.type = LINK_COMMIT};
+    char uri[300];
+    cx_auto(payload_store) store = NULL;
+    struct buf text = {0};
+    UNTIL(w, probe->offer[0]);
+    CHECK_EQ(link_decode(probe->offer, strlen(probe->offer), LINK_D, &offer), CX_OK);
+    uint64_t lease = o.own_lease = offer.offer.lease;
+    replica_listen(router_replica(w->router), &o.listener);
+    probe_send(probe, &(struct link_frame){.type = LINK_ACK, .ack.lease = lease});
+    UNTIL(w, find_precommit(w, offer.offer.task, lease, &precommit.precommit.precommit));
+    precommit.precommit.lease = lease;
+    precommit.precommit.has_signature = true;
+    const struct command cmd = {.type = COMMAND_TASK_PRECOMMIT,
+                                .task_precommit = {.lease = lease, .precommit = precommit.precommit.precommit}};
+    entry_signature(&cmd, NETWORK, key, precommit.precommit.signature);
+    probe_send(probe, &precommit);
+    UNTIL(w, probe->reveal && o.has);
+    snprintf(uri, sizeof uri, "sqlite:%s/ledger.db", w->folder);
+    CHECK_EQ(payload_store_open(uri, &store), CX_OK);
+    CHECK_EQ(payload_get(store, &o.payload, &text), CX_OK);
+    commit.commit = (struct link_commit){.lease = lease,
+                                         .salt = o.salt,
+                                         .record = {o.record, o.record_size},
+                                         .text = {(const uint8_t *)text.data, (uint32_t)text.size}};
+    probe_send(probe, &commit);
+    UNTIL(w, counted(w, 2, COUNT_WRONG) == 1);
+    replica_unlisten(router_replica(w->router), &o.listener);
+    link_frame_done(&offer);
+    buf_done(&text);
+}
+
+TEST(network, a_copied_precommit_gains_nothing)
+{
+    struct world *w = world(1);
+    struct asked *asked = malloc(sizeof *asked);
+    struct probe probe;
+    open_all(w, 3, MINERS_MAX, (struct miner_faults){0});
+    miner_close(cx_take(&w->miner[2]));
+    probe_link(w, &probe, LINK_PATH_MINER, LINK_PROTOCOL_MINER);
+    probe_hello(w, &probe, w->miner_key[2]);
+    UNTIL(w, strstr(probe.said, "\"type\":\"welcome\""));
+    ask(w, asked, PROMPT THREE "}");
+    copy_answer(w, &probe, w->miner_key[2]);
+    UNTIL(w, asked->done);
+    check_answered(asked);
+    CHECK_EQ(counted(w, 2, COUNT_TASK_ACCEPTED), 0);
+    CHECK_EQ(counted(w, 0, COUNT_TASK_ACCEPTED), 1);
+    CHECK_EQ(counted(w, 1, COUNT_TASK_ACCEPTED), 1);
+    net_ws_close(probe.ws);
     free(asked);
     world_close(w);
 }
