@@ -114,11 +114,27 @@ static enum cx_err build_genesis(struct running *r)
     return err;
 }
 
+static void print_ready(struct running *r)
+{
+    const char *listen = option_text(r->options, "listen"), *colon = strrchr(listen, ':');
+    int host = colon ? (int)(colon - listen) : (int)strlen(listen);
+    if (r->api_key[0])
+        fprintf(stderr, "corten router: the admin API key, shown this once: %s\n", r->api_key);
+    if (option_flag(r->options, "json"))
+        printf("{\"ready\":\"http://%.*s:%u\"}\n", host, listen, router_port(r->router));
+    else
+        printf("ready http://%.*s:%u\n", host, listen, router_port(r->router));
+    fflush(stdout);
+}
+
+/* What was founded is durable: only now may others use the admin's next nonce. */
 static void founded(void *ctx, enum cx_err err)
 {
     struct running *r = ctx;
-    if (!err)
+    if (!err) {
+        print_ready(r);
         return;
+    }
     r->err = err;
     log_error("router", "founding failed: %s", cx_detail());
     net_loop_stop(r->loop);
@@ -129,8 +145,10 @@ static enum cx_err put_model(struct running *r)
 {
     cx_auto(runtime) runtime = NULL;
     const char *engine = option_text(r->options, "engine"), *model = option_text(r->options, "model");
-    if (!engine)
+    if (!engine) {
+        print_ready(r);
         return CX_OK;
+    }
     if (!r->admin)
         return cx_fail(CX_INVALID, "--engine needs --admin-key, to put its model into the catalog");
     enum cx_err err = runtime_open(r->loop, engine, model, &(struct runtime_options){0}, &runtime);
@@ -253,19 +271,6 @@ static void make_api_key(struct running *r)
     snprintf(r->api_key, sizeof r->api_key, "ck_%s", hex);
 }
 
-static void print_ready(struct running *r)
-{
-    const char *listen = option_text(r->options, "listen"), *colon = strrchr(listen, ':');
-    int host = colon ? (int)(colon - listen) : (int)strlen(listen);
-    if (r->api_key[0])
-        fprintf(stderr, "corten router: the admin API key, shown this once: %s\n", r->api_key);
-    if (option_flag(r->options, "json"))
-        printf("{\"ready\":\"http://%.*s:%u\"}\n", host, listen, router_port(r->router));
-    else
-        printf("ready http://%.*s:%u\n", host, listen, router_port(r->router));
-    fflush(stdout);
-}
-
 static bool is_founding(const struct options *options)
 {
     struct buf path = {0};
@@ -304,7 +309,6 @@ static int run(const struct options *options)
         return fail_usage("router", "\"%s\" is too much", options->argument[0]);
     enum cx_err err = start(&r);
     if (!err) {
-        print_ready(&r);
         net_loop_run(r.loop);
         err = r.err;
     }

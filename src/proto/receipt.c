@@ -367,6 +367,15 @@ static enum cx_err verify_answer(const struct receipt *r, uint32_t i, struct buf
     return CX_OK;
 }
 
+/* What was not accepted need not hold: a reveal that does not match is why it was rejected. */
+static void report_rejected(const struct receipt *r, uint32_t i, struct buf *out)
+{
+    if (verify_answer(r, i, NULL))
+        report(out, "answer %u: rejected; %s", i, cx_detail());
+    else
+        report(out, "answer %u: rejected, though it is what the node had precommitted to", i);
+}
+
 static enum cx_err verify_policy(const struct receipt *r, struct buf *out, const struct receipt_answer **ret_answer)
 {
     uint32_t accepted = 0, agreeing = 0;
@@ -436,7 +445,10 @@ enum cx_err receipt_verify(const struct receipt *r, const char *text, size_t tex
     const struct receipt_answer *answer = NULL;
     enum cx_err err = CX_OK;
     for (uint32_t i = 0; i < r->answers && !err; i++)
-        err = verify_answer(r, i, ret_report);
+        if (r->answer[i].accepted)
+            err = verify_answer(r, i, ret_report);
+        else
+            report_rejected(r, i, ret_report);
     if (!err)
         err = verify_policy(r, ret_report, &answer);
     if (!err && text)

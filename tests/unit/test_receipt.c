@@ -133,6 +133,21 @@ TEST(receipt, does_not_hold_when_anything_is_changed)
     free(good);
 }
 
+TEST(receipt, holds_beside_an_answer_that_was_rejected_for_its_reveal)
+{
+    struct receipt *r = receipt_of_three();
+    struct buf report = {0};
+    r->answer[2].accepted = false;
+    r->answer[2].salt.b[0] ^= 1;
+    CHECK_EQ(receipt_verify(r, text, sizeof text - 1, &report), CX_OK);
+    CHECK(strstr(report.data, "answer 2: rejected; answers[2].precommit: not the hash"));
+    CHECK(strstr(report.data, "2 of 3 accepted"));
+    r->answer[2].accepted = true;
+    check_refused(r, "answers[2].precommit");
+    free(r);
+    buf_done(&report);
+}
+
 TEST(receipt, is_refused_by_the_path_of_what_is_malformed)
 {
     struct receipt *r = receipt_of_three();
