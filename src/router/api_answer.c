@@ -279,13 +279,17 @@ static void say_cause(const struct task_end *end, uint32_t attempts, bool contex
 
 void error_of_end(const struct task_end *end, uint32_t attempts, bool context, struct api_error *ret_error)
 {
-    *ret_error = (struct api_error){.session = end->session, .task = end->task, .causes = end->causes};
+    *ret_error = (struct api_error){.session = end->session, .task = end->task};
+    memcpy(ret_error->causes, end->causes, sizeof ret_error->causes);
     say_cause(end, attempts, context, ret_error);
 }
 
 /* "reasons": how often which cause ended an assignment. */
-static void write_reasons(struct json_out *out, const uint8_t *causes)
+static void write_reasons(struct json_out *out, const uint8_t causes[FAIL_CAUSES_COUNTED])
 {
+    static const uint8_t none[FAIL_CAUSES_COUNTED] = {0};
+    if (memcmp(causes, none, sizeof none) == 0)
+        return;
     json_out_object(out, "reasons");
     for (uint32_t i = 1; i < FAIL_CAUSES_COUNTED; i++)
         if (causes[i] > 0)
@@ -307,8 +311,7 @@ void error_write(struct buf *out, const struct api_error *error)
         out_id(&json, "session_id", error->session);
     if (error->task)
         out_id(&json, "task_id", error->task);
-    if (error->causes)
-        write_reasons(&json, error->causes);
+    write_reasons(&json, error->causes);
     if (error->retry) {
         json_out_object(&json, "retry");
         json_out_u64(&json, "after_ms", error->retry_ms);

@@ -57,9 +57,9 @@ struct api_error {
     unsigned status;
     const char *code, *param;
     char message[768];
-    char allow[64];          // of a 405: what the route takes
-    uint64_t session, task;  // 0: none
-    const uint8_t *causes;   // [FAIL_CAUSES_COUNTED]; NULL: none
+    char allow[64];                       // of a 405: what the route takes
+    uint64_t session, task;               // 0: none
+    uint8_t causes[FAIL_CAUSES_COUNTED];  // how often each ended an assignment
     bool retry, same_reference;
     uint32_t retry_ms;
 };
