@@ -43,6 +43,7 @@ struct lease {
     struct hash salt, precommit;
     uint8_t signature[SIGNATURE_SIZE];
     char *failure;  // NULL: it did not fail
+    enum decline_reason failed_for;
 };
 
 struct lease_book {
@@ -207,10 +208,11 @@ static bool may_commit(struct lease_book *book, struct lease *l)
 
 static void say_failure(struct lease_book *book, struct lease *l)
 {
-    struct link_frame frame = {.type = LINK_FAULT, .fault = {.lease = l->lease, .detail = l->failure}};
+    struct link_frame frame = {.type = LINK_FAULT,
+                               .fault = {.lease = l->lease, .reason = l->failed_for, .detail = l->failure}};
     if (!l->acked)
         frame = (struct link_frame){.type = LINK_DECLINE,
-                                    .decline = {.lease = l->lease, .reason = DECLINE_ENGINE, .detail = l->failure}};
+                                    .decline = {.lease = l->lease, .reason = l->failed_for, .detail = l->failure}};
     send(book, l->link, &frame);
     forget(book, l);
 }
@@ -376,8 +378,9 @@ void lease_book_offer(struct lease_book *book, uint32_t link, const struct link_
     }
     if (is_lost(offer)) {
         send(book, link,
-             &(struct link_frame){.type = LINK_FAULT,
-                                  .fault = {.lease = offer->lease, .detail = "the miner was started again"}});
+             &(struct link_frame){
+                 .type = LINK_FAULT,
+                 .fault = {.lease = offer->lease, .reason = DECLINE_ENGINE, .detail = "the miner was started again"}});
         return;
     }
     book->stats.offers++;
@@ -459,8 +462,9 @@ static void add_piece(struct lease *l, const char *text, size_t size, uint32_t t
     l->piece[l->pieces++] = (struct piece){(uint32_t)l->text.size, tokens};
 }
 
-static void fail(struct lease_book *book, struct lease *l, const char *detail)
+static void fail(struct lease_book *book, struct lease *l, enum decline_reason reason, const char *detail)
 {
+    l->failed_for = reason;
     l->failure = strndup(detail, utf8_whole_prefix(detail, strnlen(detail, LINK_DETAIL_SIZE_MAX)));
     cx_assert(l->failure);
     book->stats.failed++;
@@ -474,7 +478,7 @@ void lease_book_chunk(struct lease_book *book, uint64_t lease, const char *text,
         return;
     if (size > LINK_TEXT_SIZE_MAX - l->text.size) {
         book->options.sink.cancel(book->options.sink.ctx, lease, true);
-        fail(book, l, "the answer is over 4 MiB");
+        fail(book, l, DECLINE_ENGINE, "the answer is over 4 MiB");
         return;
     }
     while (size > LINK_CHUNK_SIZE_MAX) {
@@ -544,11 +548,11 @@ void lease_book_done(struct lease_book *book, uint64_t lease, const struct lease
     say(book, l);
 }
 
-void lease_book_failed(struct lease_book *book, uint64_t lease, const char *detail)
+void lease_book_failed(struct lease_book *book, uint64_t lease, enum decline_reason reason, const char *detail)
 {
     struct lease *l = find(book, lease);
     if (l && !l->done && !l->failure)
-        fail(book, l, detail);
+        fail(book, l, reason, detail);
 }
 
 /* ---- of the owner ---- */

@@ -87,8 +87,8 @@ void lease_book_pump(struct lease_book *book, uint32_t link);
 /* Whole characters. Leases that have ended meanwhile are passed over. */
 void lease_book_chunk(struct lease_book *book, uint64_t lease, const char *text, size_t size, uint32_t tokens);
 void lease_book_done(struct lease_book *book, uint64_t lease, const struct lease_result *result);
-/* The engine failed, and so does the lease. */
-void lease_book_failed(struct lease_book *book, uint64_t lease, const char *detail);
+/* The engine failed, and so does the lease: for want of context, or because it cannot, or is broken. */
+void lease_book_failed(struct lease_book *book, uint64_t lease, enum decline_reason reason, const char *detail);
 
 /* ---- from the owner ---- */
 

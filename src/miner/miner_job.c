@@ -32,6 +32,17 @@ static void on_chunk(void *ctx, const char *text, size_t size, uint32_t token_co
         lease_book_chunk(job->miner->book, job->lease, text, size, token_count);
 }
 
+static enum decline_reason decline_reason_of(enum runtime_fault fault)
+{
+    switch (fault) {
+    case RUNTIME_FAULT_REQUEST: return DECLINE_UNSUPPORTED;
+    case RUNTIME_FAULT_CONTEXT: return DECLINE_CONTEXT;
+    case RUNTIME_FAULT_NONE:
+    case RUNTIME_FAULT_ENGINE: break;
+    }
+    return DECLINE_ENGINE;
+}
+
 static void on_done(void *ctx, const struct runtime_result *result)
 {
     struct job *job = ctx;
@@ -42,7 +53,7 @@ static void on_done(void *ctx, const struct runtime_result *result)
         return;
     if (result->finish == RUNTIME_FINISH_ERROR) {
         log_warn("miner", "engine failed lease=%llu detail=\"%s\"", (unsigned long long)lease, result->error);
-        lease_book_failed(miner->book, lease, result->error);
+        lease_book_failed(miner->book, lease, decline_reason_of(result->fault), result->error);
     } else {
         const struct lease_result done = {.finish = engine_finish(result->finish),
                                           .tokens_in = result->tokens_in,

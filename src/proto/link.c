@@ -358,6 +358,7 @@ static void put_body(struct json_out *out, const struct link_frame *f)
     case LINK_COMMIT: put_commit(out, &f->commit); break;
     case LINK_FAULT:
         put_id(out, "lease", f->fault.lease);
+        put_term(out, "reason", TERM_decline_reason, f->fault.reason);
         json_out_text(out, "detail", f->fault.detail ? f->fault.detail : "");
         break;
     case LINK_CANCEL:

@@ -186,6 +186,7 @@ struct link_commit {
 };
 struct link_fault {
     uint64_t lease;
+    enum decline_reason reason;  // ENGINE where the frame does not say
     const char *detail;
 };
 struct link_cancel {

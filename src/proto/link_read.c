@@ -454,6 +454,9 @@ static void get_body(struct reading *r, struct link_frame *f)
     case LINK_COMMIT: get_commit(r, &f->commit); break;
     case LINK_FAULT:
         get_id(r, "lease", &f->fault.lease);
+        f->fault.reason = DECLINE_ENGINE;
+        if (!r->err && json_has(&r->at, "reason"))
+            f->fault.reason = (enum decline_reason)get_term(r, "reason", TERM_decline_reason);
         get_text(r, "detail", LINK_DETAIL_SIZE_MAX, &f->fault.detail);
         break;
     case LINK_CANCEL:

@@ -214,6 +214,11 @@ void error_of_world(enum cx_err err, const char *detail, struct api_error *ret_e
 /* Nobody answered, too slow, rejected, the request's own fault, ours: five different things. */
 static void say_cause(const struct task_end *end, uint32_t attempts, bool context, struct api_error *e)
 {
+    if (context && (end->cause == CAUSE_DECLINED || end->cause == CAUSE_ENGINE || end->cause == CAUSE_POISON)) {
+        error_say(e, 400, "context_length_exceeded", "messages",
+                  "the prompt leaves no room for an answer in the model's context");
+        return;
+    }
     switch (end->cause) {
     case CAUSE_NO_NODES:
         error_say(e, 503, "NO_NODES", NULL, "nobody answered: no node could be reserved in time");
@@ -227,11 +232,6 @@ static void say_cause(const struct task_end *end, uint32_t attempts, bool contex
         may_retry(e, API_RETRY_MS, false);
         return;
     case CAUSE_DECLINED:
-        if (context) {
-            error_say(e, 400, "context_length_exceeded", "messages",
-                      "the prompt leaves no room for an answer in the model's context");
-            return;
-        }
         error_say(e, 503, "NODES_DECLINED", NULL, "nobody answered: every node that was asked declined");
         may_retry(e, API_RETRY_MS, false);
         return;
@@ -254,12 +254,8 @@ static void say_cause(const struct task_end *end, uint32_t attempts, bool contex
         may_retry(e, API_RETRY_MS, false);
         return;
     case CAUSE_POISON:
-        if (context)
-            error_say(e, 400, "context_length_exceeded", "messages",
-                      "the prompt leaves no room for an answer in the model's context");
-        else
-            error_say(e, 422, "POISON", NULL,
-                      "three different nodes failed on this request, so it is the request that does it");
+        error_say(e, 422, "POISON", NULL,
+                  "three different nodes failed on this request, so it is the request that does it");
         return;
     case CAUSE_SESSION_CLOSED:
         error_say(e, 503, "SESSION_CLOSED", NULL, "the session closed before the task was done");

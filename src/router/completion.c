@@ -200,7 +200,7 @@ static void on_end(void *ctx, const struct task_end *end)
     uint32_t attempts = 1;
     if (history_finished(c->call->api->options.history, end->session, end->task, &done) == CX_OK)
         attempts = done.attempts;
-    error_of_end(end, attempts, c->context, &error);
+    error_of_end(end, attempts, c->context || end->context, &error);
     completion_fail(c, &error);
 }
 

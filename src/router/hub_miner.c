@@ -256,7 +256,7 @@ static void on_task_chunk(struct hub_link *link, const struct link_chunk *f)
     if (tasks_on_chunk(tasks, f->lease, f->n, (const char *)f->text.data, f->text.size, f->tokens,
                        f->has_head ? &f->head : NULL))
         return;
-    tasks_on_fault(tasks, f->lease, "it broke its chain");
+    tasks_on_fault(tasks, f->lease, DECLINE_ENGINE);
     hub_refuse(link, "CHUNK", "chunk %llu of lease %llu breaks the chain or a limit", (unsigned long long)f->n,
                (unsigned long long)f->lease);
 }
@@ -277,7 +277,7 @@ static void on_task_lease(struct hub_link *link, const struct link_frame *f, uin
                         f->commit.text.size);
     } else if (f->type == LINK_FAULT) {
         log_warn("hub", "node faults lease=%llu detail=\"%s\"", (unsigned long long)f->fault.lease, f->fault.detail);
-        tasks_on_fault(tasks, f->fault.lease, f->fault.detail);
+        tasks_on_fault(tasks, f->fault.lease, f->fault.reason);
     }
 }
 

@@ -52,6 +52,7 @@ struct task_end {
     struct amount charged;
     bool replaced;        // text went out that is not the answer's
     bool interrupted;     // text went out, and its miner was lost
+    bool context;         // a node said that the prompt does not fit
     const char *receipt;  // JSON, NUL-terminated; NULL: it is in the archive only
 };
 struct task_sink {
@@ -111,7 +112,7 @@ void tasks_on_precommit(struct tasks *tasks, uint64_t lease, const struct hash *
                         const uint8_t *signature /* 65 bytes, or NULL */);
 void tasks_on_commit(struct tasks *tasks, uint64_t lease, const struct hash *salt, struct span record, const char *text,
                      size_t size);
-void tasks_on_fault(struct tasks *tasks, uint64_t lease, const char *detail);
+void tasks_on_fault(struct tasks *tasks, uint64_t lease, enum decline_reason reason);
 
 /* ---- for hub.c: what a node owes now, when it (re)connects ---- */
 struct task_offer {

@@ -30,9 +30,12 @@ void tasks_on_decline(struct tasks *tasks, uint64_t lease, enum decline_reason r
                                     .task_decline = {.lease = lease, .reason = (uint8_t)reason}});
 }
 
-void tasks_on_fault(struct tasks *tasks, uint64_t lease, const char *detail)
+void tasks_on_fault(struct tasks *tasks, uint64_t lease, enum decline_reason reason)
 {
-    (void)detail;  // the hub has logged it
+    struct run *run;
+    struct answer *a;
+    if (run_of_lease(tasks, lease, &run, &a) && reason == DECLINE_CONTEXT)
+        run->end.context = true;  // not for the ledger: it only chooses the words of an error
     submit(tasks, &(struct command){.type = COMMAND_TASK_FAULT, .task_fault = {.lease = lease, .cause = CAUSE_ENGINE}});
 }
 

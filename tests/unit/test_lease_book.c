@@ -347,7 +347,7 @@ TEST(lease_book, an_engine_that_fails_fails_the_lease)
     struct bench *b = bench();
     offer(b, LEASE);
     words(b, LEASE, 1);
-    lease_book_failed(b->book, LEASE, "engine: the server broke off");
+    lease_book_failed(b->book, LEASE, DECLINE_ENGINE, "engine: the server broke off");
     CHECK_STR(said(b, 0), "ack chunk fault");
     CHECK_STR(last(b, LINK_FAULT)->fault.detail, "engine: the server broke off");
     done(b, LEASE, FINISH_STOP);
@@ -355,11 +355,11 @@ TEST(lease_book, an_engine_that_fails_fails_the_lease)
 
     b->takes = false;
     offer(b, LEASE + 2);
-    lease_book_failed(b->book, LEASE + 2, "engine: gone");
+    lease_book_failed(b->book, LEASE + 2, DECLINE_CONTEXT, "engine: gone");
     b->takes = true;
     lease_book_pump(b->book, 0);
     CHECK_STR(said(b, 3), "decline");
-    CHECK_EQ(last(b, LINK_DECLINE)->decline.reason, DECLINE_ENGINE);
+    CHECK_EQ(last(b, LINK_DECLINE)->decline.reason, DECLINE_CONTEXT);
     bench_close(b);
 }
 
