@@ -268,7 +268,11 @@ static bool set_bytes(struct trace *t, const struct field *f, const char *value,
         if (!list_of_ids(t, value, &span))
             return false;
     } else {
-        span = (struct span){(const uint8_t *)strdup(value), (uint32_t)strlen(value)};
+        static char pool[64][LINE_SIZE_MAX];
+        static uint32_t used;
+        char *at = pool[used++ % ARRAY_COUNT(pool)];
+        snprintf(at, sizeof pool[0], "%s", value);
+        span = (struct span){(const uint8_t *)at, (uint32_t)strlen(at)};
     }
     memcpy(to, &span, sizeof span);
     return true;
