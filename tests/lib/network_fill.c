@@ -273,7 +273,8 @@ void network_fill(struct network *n, struct command *cmd)
         struct node_view node;
         if (view_node(n->core, &cmd->node_detach.node, &node))
             for (uint32_t i = 0; i < node.links; i++)
-                cmd->node_detach.link = node.link[i].link;
+                if (address_is_zero(&cmd->author) || address_eq(&cmd->author, &node.link[i].router))
+                    cmd->node_detach.link = node.link[i].link;
         return;
     }
     case COMMAND_KEY_PUT: cmd->key_put.scopes = SCOPE_INFER; return;
@@ -387,12 +388,26 @@ static void sign_as_lease(const struct network *n, struct command *cmd)
         add_signer(cmd, &(struct address){{'?'}});
 }
 
+/* What is about a lease or a task comes from the task's router. */
+static void append_as_router(const struct network *n, struct command *cmd)
+{
+    struct assignment_view a = {0};
+    struct task_view t;
+    struct router_view r;
+    bool is_task = cmd->type >= COMMAND_TASK_ACK && cmd->type <= COMMAND_TASK_FAULT && cmd->type != COMMAND_TASK_ADOPT;
+    if (!address_is_zero(&cmd->author) || !is_task || !view_assignment(n->core, cmd->task_ack.lease, &a))
+        return;
+    if (view_task(n->core, a.task, &t) && view_router(n->core, &t.router, &r))
+        cmd->author = t.router;
+}
+
 void network_sign(struct network *n, struct command *cmd)
 {
     const struct address *named = (const struct address *)(const void *)&cmd->genesis;
     struct network_view net;
     if (cmd->nonce == 0)
         cmd->nonce = ++n->nonce;
+    append_as_router(n, cmd);
     if (cmd->signer_count > 0)
         return;
     switch (command_find((uint32_t)cmd->type)->authority) {

@@ -6,7 +6,7 @@
 #include "lib/random_command.h"
 #include "lib/test.h"
 
-#define STEPS 1500  // a seed
+#define STEPS 2000  // a seed
 
 struct player {
     struct network *n;
@@ -121,6 +121,16 @@ static struct address any_address(struct player *p, const char *field)
     return any_account(p);
 }
 
+static uint64_t any_ban(struct player *p, struct address *ret_operator)
+{
+    const struct node_pool *pool = &p->n->core->node_pool;
+    uint64_t seq = core_seq(p->n->core) - below(p, 50);
+    for (uint32_t i = 0; i < pool->operator_count; i++)
+        if (pool->operator_[i].banned_seq > 0 && (*ret_operator = pool->operator_[i].address, true))
+            seq = pool->operator_[i].banned_seq;
+    return seq;
+}
+
 static uint64_t any_number(struct player *p, const char *field)
 {
     if (strcmp(field, "session") == 0)
@@ -135,10 +145,6 @@ static uint64_t any_number(struct player *p, const char *field)
         return any_round(p);
     if (strcmp(field, "model") == 0)
         return any_model(p);
-    if (strcmp(field, "withdrawal") == 0)
-        return 1ull << 32 | below(p, 2);
-    if (strcmp(field, "banned_seq") == 0)
-        return core_seq(p->n->core) - below(p, 50);
     return below(p, 4);
 }
 
@@ -181,20 +187,21 @@ static void vary_session(struct player *p, struct cmd_session_open *s)
     s->stream = (uint8_t)below(p, 2);
     s->evidence = (uint8_t)below(p, 2);
     s->mode = (uint8_t)below(p, SESSION_MODE_COUNT);
-    s->tasks_in_flight_max = (uint32_t)below(p, 5);
+    s->tasks_in_flight_max = chance(p, 20) ? (uint32_t)below(p, 5) : 0;
     s->on_no_verdict = (uint8_t)below(p, ON_NO_VERDICT_COUNT);
     s->escrow = amount_of(below(p, 50000));
     s->reference = chance(p, 50) ? test_hash('f', (uint32_t)below(p, 9)) : (struct hash){{0}};
-    s->quorum = (uint8_t)(s->quorum + below(p, 2));
+    s->quorum = (uint8_t)(s->quorum + chance(p, 10));
+    s->validation = (uint8_t)(chance(p, 5) ? s->validation : s->validation & 1);
 }
 
 static void vary_task(struct player *p, struct cmd_task_submit *t)
 {
-    t->greedy = (uint8_t)below(p, 2);
+    t->greedy = chance(p, 85);
     t->seed_of_client = (uint8_t)below(p, 2);
     t->priority = (uint8_t)(chance(p, 50) ? below(p, 10) : PRIORITY_DEFAULT);
     t->tokens_max = (uint32_t)below(p, 100);
-    t->key_hash = chance(p, 30) ? key_hash_of((uint32_t)below(p, 3)) : (struct hash){{0}};
+    t->key_hash = chance(p, 10) ? key_hash_of((uint32_t)below(p, 3)) : (struct hash){{0}};
     if (chance(p, 20))
         t->reference = test_hash('r', (uint32_t)below(p, 20));
     if (chance(p, 20))
@@ -249,6 +256,15 @@ static void vary_param(struct player *p, struct cmd_params_set *cmd)
     *cmd = (struct cmd_params_set){choice[at].param, choice[at].value[below(p, 2)], core_seq(p->n->core) + below(p, 9)};
 }
 
+static void vary_key(struct player *p, struct cmd_key_put *k)
+{
+    k->model = chance(p, 10) ? k->model : 0;
+    k->session = chance(p, 10) ? k->session : 0;
+    k->budget = amount_of(chance(p, 30) ? below(p, 2000) : 0);
+    k->budget_period_ms = chance(p, 50) ? 1000 + below(p, 20000) : 0;
+    k->expires_ms = chance(p, 10) ? core_now_ms(p->n->core) + below(p, 20000) : 0;
+}
+
 static struct command plausible(struct player *p, enum command_type type)
 {
     const struct command_info *info = command_find((uint32_t)type);
@@ -264,11 +280,19 @@ static struct command plausible(struct player *p, enum command_type type)
     if (type == COMMAND_SESSION_OPEN && (cmd.session_open.shared = chance(p, 30)))
         cmd.session_open.owner = test_address('R', 1);
     be_owner(p, &cmd);
+    if (type == COMMAND_BAN_LIFT)
+        cmd.ban_lift.banned_seq = any_ban(p, &cmd.ban_lift.operator);
+    if (type == COMMAND_NODE_ATTACH || type == COMMAND_NODE_DETACH || type == COMMAND_TASK_SUBMIT)
+        cmd.author = test_address('R', 1 + chance(p, 40));
+    if (type == COMMAND_WITHDRAW_PAID)
+        cmd.withdraw_paid.withdrawal = (1 + below(p, 3)) << 32 | below(p, 3);
     network_fill(p->n, &cmd);
     if (type == COMMAND_PARAMS_SET)
         vary_param(p, &cmd.params_set);
     if (type == COMMAND_SESSION_OPEN)
         vary_session(p, &cmd.session_open);
+    if (type == COMMAND_KEY_PUT)
+        vary_key(p, &cmd.key_put);
     if (type == COMMAND_TASK_SUBMIT)
         vary_task(p, &cmd.task_submit);
     if (type == COMMAND_AUDIT_VERDICT)
@@ -361,18 +385,18 @@ static void play_one(struct player *p)
         network_round_step(p->n);
     else if (dice < 72)
         play_time(p);
-    else if (dice < 77)
+    else if (dice < 79)
         play(p, COMMAND_SESSION_OPEN);
-    else if (dice < 80)
+    else if (dice < 81)
         play(p, chance(p, 20) ? COMMAND_SESSION_CLOSE : COMMAND_SESSION_TOP_UP);
     else if (dice < 84)
         chance(p, 5) ? play(p, COMMAND_NODE_LEAVE) : play_nodes(p);
     else if (dice < 88)
-        play(p, chance(p, 50) ? COMMAND_AUDIT_ASK : COMMAND_AUDIT_VERDICT);
+        play(p, chance(p, 30) ? COMMAND_AUDIT_ASK : chance(p, 10) ? COMMAND_BAN_LIFT : COMMAND_AUDIT_VERDICT);
     else if (dice < 90)
-        play(p, COMMAND_TASK_CANCEL);
+        play(p, chance(p, 60) ? COMMAND_TASK_CANCEL : COMMAND_TASK_ADOPT);
     else if (dice < 92)
-        play(p, chance(p, 50) ? COMMAND_KEY_PUT : COMMAND_DEPOSIT);
+        play(p, chance(p, 40) ? COMMAND_KEY_PUT : chance(p, 50) ? COMMAND_DEPOSIT : COMMAND_SESSION_NODE_ADD);
     else if (dice < 99)
         play_anything(p);
     else
@@ -413,10 +437,10 @@ static void run_seed(uint64_t seed, uint32_t accepted[COMMAND_TYPE_END])
         .users = 3,
         .miners = 6,
         .operators = 4,
-        .set = {{1, 40},   {2, 4},    {3, 3},     {5, 3},      {6, 3},     {7, 10},    {8, 8},      {10, 6},
-                {11, 2},   {12, 16},  {13, 20},   {14, 24},    {15, 3},    {16, 6},    {34, 15000}, {36, 20000},
-                {50, 100}, {51, 500}, {52, 4000}, {96, 20000}, {113, 500}, {114, 5000}},
-        .set_count = 22,
+        .set = {{1, 40},   {2, 4},    {3, 3},     {5, 3},      {6, 3},      {7, 10},    {8, 8},      {10, 6},
+                {11, 2},   {12, 16},  {13, 20},   {14, 24},    {15, 3},     {16, 6},    {34, 15000}, {36, 20000},
+                {50, 100}, {51, 500}, {52, 4000}, {96, 20000}, {100, 5000}, {113, 500}, {114, 5000}},
+        .set_count = 23,
     };
     p.n = network_open(&options);
     prng_fill(&p.prng, p.pool, sizeof p.pool);
