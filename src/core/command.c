@@ -5,12 +5,12 @@
 
 #define SIGNATURE_SIZE 65
 
+// clang-format off
 #define COMMAND(id, name, NAME, authority, replay) static const struct field name##_fields[] = {
 #define FIELD(command, name, type)                 {#name, offsetof(struct cmd_##command, name), 0, FIELD_##type},
 #define BYTES(command, name, max)                  {#name, offsetof(struct cmd_##command, name), max, FIELD_bytes},
-#define END(name) \
-    }             \
-    ;
+#define END(name) };
+// clang-format on
 #include "core/command.def"
 #undef COMMAND
 #undef FIELD

@@ -13,18 +13,20 @@
 #include "core/field.h"
 #include "core/limits.h"
 
-#define FIELD_C_u8 uint8_t
-#define FIELD_C_u16 uint16_t
-#define FIELD_C_u32 uint32_t
-#define FIELD_C_u64 uint64_t
-#define FIELD_C_amount struct amount
+#define FIELD_C_u8      uint8_t
+#define FIELD_C_u16     uint16_t
+#define FIELD_C_u32     uint32_t
+#define FIELD_C_u64     uint64_t
+#define FIELD_C_amount  struct amount
 #define FIELD_C_address struct address
-#define FIELD_C_hash struct hash
+#define FIELD_C_hash    struct hash
 
+// clang-format off
 #define COMMAND(id, name, NAME, authority, replay) struct cmd_##name {
-#define FIELD(command, name, type) FIELD_C_##type name;
-#define BYTES(command, name, max) struct span name;
+#define FIELD(command, name, type)                 FIELD_C_##type name;
+#define BYTES(command, name, max)                  struct span name;
 #define END(name) };
+// clang-format on
 #include "core/command.def"
 #undef COMMAND
 #undef FIELD
@@ -59,12 +61,12 @@ enum authority {
 enum replay { REPLAY_SAFE, REPLAY_NONCE };
 
 struct command {
-    uint64_t time_ms;             // stamped by the ledger
-    struct address author;        // the router that appended it
+    uint64_t time_ms;       // stamped by the ledger
+    struct address author;  // the router that appended it
     enum command_type type;
     uint64_t nonce;
-    uint64_t valid_until_ms;      // 0: for ever
-    uint8_t signer_count;         // signatures
+    uint64_t valid_until_ms;                // 0: for ever
+    uint8_t signer_count;                   // signatures
     struct address signer[SIGNATURES_MAX];  // recovered; zero: bad
     union {
 #define COMMAND(id, name, NAME, authority, replay) struct cmd_##name name;
@@ -81,7 +83,7 @@ struct command {
 
 struct command_info {
     enum command_type type;
-    const char *name;             // "task_submit"
+    const char *name;  // "task_submit"
     enum authority authority;
     enum replay replay;
     struct field_list fields;

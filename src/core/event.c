@@ -4,12 +4,12 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+// clang-format off
 #define EVENT(id, name, NAME)    static const struct field name##_fields[] = {
 #define FIELD(event, name, type) {#name, offsetof(struct evt_##event, name), 0, FIELD_##type},
 #define BYTES(event, name, max)  {#name, offsetof(struct evt_##event, name), max, FIELD_bytes},
-#define END(name) \
-    }             \
-    ;
+#define END(name) };
+// clang-format on
 #include "core/event.def"
 #undef EVENT
 #undef FIELD

@@ -5,10 +5,12 @@
 #include "core/command.h"
 #include "core/terms.h"
 
-#define EVENT(id, name, NAME) struct evt_##name {
+// clang-format off
+#define EVENT(id, name, NAME)    struct evt_##name {
 #define FIELD(event, name, type) FIELD_C_##type name;
-#define BYTES(event, name, max) struct span name;
+#define BYTES(event, name, max)  struct span name;
 #define END(name) };
+// clang-format on
 #include "core/event.def"
 #undef EVENT
 #undef FIELD
@@ -45,13 +47,13 @@ struct event {
 
 /* The caller's memory; count starts at 0 for each entry. */
 struct event_list {
-    struct event *event;   // [cap], cap >= EVENTS_PER_COMMAND_MAX
+    struct event *event;  // [cap], cap >= EVENTS_PER_COMMAND_MAX
     uint32_t cap, count;
 };
 
 struct event_info {
     enum event_type type;
-    const char *name;      // "task_moved"
+    const char *name;  // "task_moved"
     struct field_list fields;
 };
 

@@ -11,9 +11,9 @@ enum field_type { FIELD_u8, FIELD_u16, FIELD_u32, FIELD_u64, FIELD_amount, FIELD
 
 struct field {
     const char *name;
-    uint16_t offset;       // in the struct
-    uint16_t size_max;     // of FIELD_bytes
-    uint8_t type;          // enum field_type
+    uint16_t offset;    // in the struct
+    uint16_t size_max;  // of FIELD_bytes
+    uint8_t type;       // enum field_type
 };
 
 struct field_list {

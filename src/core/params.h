@@ -14,18 +14,18 @@ struct params {
 
 struct param_info {
     uint16_t id;
-    uint16_t offset;       // into struct params
+    uint16_t offset;  // into struct params
     const char *name, *text;
     uint64_t default_, min, max;
 };
 
-#define PARAM_CAPACITY_ID_END 32   // ids below are capacities
+#define PARAM_CAPACITY_ID_END 32  // ids below are capacities
 
 void params_default(struct params *params);
 /* The description of a parameter, or NULL. */
 const struct param_info *param_find(uint16_t id);
 const struct param_info *param_find_name(const char *name);
-const struct param_info *param_next(const struct param_info *info);   // NULL in: the first; NULL out: no more
+const struct param_info *param_next(const struct param_info *info);  // NULL in: the first; NULL out: no more
 uint64_t param_get(const struct params *params, const struct param_info *info);
 /* Refused: PARAM_UNKNOWN, VALUE_INVALID outside min..max. */
 enum verdict param_set(struct params *params, uint16_t id, uint64_t value);

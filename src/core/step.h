@@ -6,11 +6,11 @@
 #include "core/params.h"
 
 struct step {
-    uint64_t seq;             // of the entry, from 1
-    uint64_t now_ms;          // core time: docs/protocol.md, "Time"
-    uint64_t ledger_ms;       // what the ledger stamped
-    uint32_t router;          // slot of the appending router in `account`; SLOT_NONE for genesis
-    struct hash chain;        // running digest before this batch: dice where no oracle lives
+    uint64_t seq;        // of the entry, from 1
+    uint64_t now_ms;     // core time: docs/protocol.md, "Time"
+    uint64_t ledger_ms;  // what the ledger stamped
+    uint32_t router;     // slot of the appending router in `account`; SLOT_NONE for genesis
+    struct hash chain;   // running digest before this batch: dice where no oracle lives
     uint32_t rules_version;
     uint64_t network_id;
     struct params params;

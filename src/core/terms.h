@@ -6,7 +6,8 @@
 
 #include "base/types.h"
 
-/* Each set is TERM_SET(name) of X(VALUE, number); the enumerators are PREFIX_VALUE. */
+// clang-format off
+/* Each set is a list of X(VALUE, number); the enumerators are PREFIX_VALUE. */
 #define NODE_STATES(X) X(UNTESTED, 0) X(TESTING, 1) X(EPHEMERAL, 2) X(RESERVED, 3) X(RELEASED, 4) \
     X(RECALIBRATING, 5) X(OFFLINE, 6) X(LEAVING, 7) X(GONE, 8) X(BANNED, 9)
 #define NODE_REASONS(X) X(NONE, 0) X(ROUND_REQUESTED, 1) X(PASSED, 2) X(FAILED, 3) X(ROUND_ABORTED, 4) \
@@ -131,6 +132,8 @@ enum oracle_state { ORACLE_STATES(X_ORACLE) ORACLE_STATE_COUNT };
 #define X_ROUTER(name, n) ROUTER_##name = n,
 enum router_state { ROUTER_STATES(X_ROUTER) ROUTER_STATE_COUNT };
 
+// clang-format on
+
 /* Bits. */
 enum oracle_duty { DUTY_ROUND = 1, DUTY_AUDIT = 2, DUTY_JUDGE = 4 };
 enum key_scope { SCOPE_INFER = 1, SCOPE_SESSIONS = 2, SCOPE_ACCOUNT = 4, SCOPE_ADMIN = 8 };
@@ -140,7 +143,7 @@ enum term_set {
 #define SET(name, values) TERM_##name,
     TERM_SETS(SET)
 #undef SET
-    TERM_SET_COUNT
+        TERM_SET_COUNT
 };
 
 /* "PRECOMMITTED"; NULL for a value outside the set. */

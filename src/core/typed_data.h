@@ -3,8 +3,8 @@
  *      domain = {name "Corten", version "1", chainId network_id}
  *      type   = task_precommit(uint64 lease,bytes32 precommit,uint64 nonce,uint64 valid_until_ms)
  *
- * The primary type is the command's name and its members are its fields in order: u8..u64 and amount as uintN and uint64,
- * hash as bytes32, BYTES as bytes; then nonce and valid_until_ms, always.
+ * The primary type is the command's name and its members are its fields in order: u8..u64 and amount as uintN and
+ * uint64, hash as bytes32, BYTES as bytes; then nonce and valid_until_ms, always.
  *
  * Source: docs/protocol.md, "Signatures".
  */

@@ -1,5 +1,5 @@
-/* replay.c - the core without a C library, for whoever wants to check a ledger by themselves: a browser, an auditor, one
- * day a chain. It is the same source as the router's; only the memory comes from elsewhere.
+/* replay.c - the core without a C library, for whoever wants to check a ledger by themselves: a browser, an auditor,
+ * one day a chain. It is the same source as the router's; only the memory comes from elsewhere.
  *
  * The host writes an entry into `room`, asks for the digests that its signers signed, recovers these, and has the entry
  * applied. tools/wasm/replay.mjs does so. All numbers that pass are 32 bits, or 64 as BigInt.
