@@ -186,7 +186,7 @@ uint64_t archive_seq(const struct archive *a) { return a->seq; }
 enum cx_err archive_begin(struct archive *a, uint64_t seq)
 {
     cx_assert(seq > 0 && a->begun == 0);
-    a->passing = seq <= a->seq;
+    a->passing = seq < a->seq;
     enum cx_err err = a->passing ? CX_OK : db_exec(a->db, "BEGIN IMMEDIATE");
     if (!err)
         a->begun = seq;

@@ -1,8 +1,8 @@
 /* archive.h - finished tasks, and what happened to them and to nodes, for questions that the core has forgotten.
  *
  * An archive is made from the ledger and is never an authority: it can be deleted, and comes back by replaying. Its
- * writer puts what the events of an entry say between begin and commit, and may begin again anywhere at or before
- * archive_seq: what is there already is passed over.
+ * writer puts what the events of an entry say between begin and commit, and may begin again anywhere before
+ * archive_seq: what is there already is passed over. At archive_seq itself rows are added, or put again.
  *
  *      archive_begin(archive, seq);            // everything up to and including entry seq
  *      archive_task_put(archive, &task);

@@ -53,7 +53,9 @@ struct history {
     struct row_task *task;
     uint32_t event_count, event_cap, task_count, task_cap;
     struct buf bodies;
-    uint64_t seq;  // the last entry seen
+    uint64_t seq;        // the last entry seen
+    uint64_t had_seq;    // what the archive had when it was opened: of replayed entries up to here nothing is written
+    uint64_t batch_seq;  // the last entry whose batch is over: what a row may say that all before it is there
     uint32_t event_index;
     enum cx_err broken;  // the archive failed: it is given up until the next start
 };
@@ -77,9 +79,15 @@ static void *grow(void *rows, uint32_t *cap, uint32_t need, size_t size)
 static struct live *live_find(const struct history *history, uint64_t task)
 {
     uint32_t slot = (uint32_t)task;
-    if (slot >= history->live_cap || !history->live[slot] || history->live[slot]->task.task != task)
+    if (slot >= history->live_cap || !history->live[slot])
         return NULL;
-    return history->live[slot];
+    if (history->live[slot]->task.task == task)
+        return history->live[slot];
+    /* One that ended in this batch, and whose slot was given away before the batch was over. */
+    struct live *live = history->ended;
+    while (live && live->task.task != task)
+        live = live->next_ended;
+    return live;
 }
 
 static struct receipt_answer *answer_of(struct live *live, uint64_t lease)
@@ -345,7 +353,7 @@ static struct span body_of(const struct history *history, uint32_t at, uint32_t 
 
 static enum cx_err write_rows(struct history *history)
 {
-    enum cx_err err = archive_begin(history->archive, history->seq);
+    enum cx_err err = archive_begin(history->archive, history->batch_seq);
     for (uint32_t i = 0; i < history->event_count && !err; i++) {
         struct row_event *e = &history->event[i];
         e->row.name = e->name;
@@ -365,6 +373,8 @@ static enum cx_err flush(struct history *history)
 {
     if (history->broken || !history->archive || history->event_count + history->task_count == 0)
         return history->broken;
+    if (history->batch_seq == 0 || history->batch_seq < archive_seq(history->archive))
+        return CX_OK;  // in the first batch, or in one that is replayed
     history->broken = write_rows(history);
     history->event_count = 0;
     history->task_count = 0;
@@ -390,6 +400,10 @@ struct grown {
 
 static void grow_receipt(const struct grown *grown, struct receipt *r)
 {
+    /* After a crash an entry may be read again whose verdict was written already. */
+    for (uint32_t i = 0; i < r->verdicts && grown->verdict; i++)
+        if (r->verdict[i].seq == grown->verdict->seq)
+            return;
     if (grown->verdict && r->verdicts < RECEIPT_VERDICTS_MAX)
         r->verdict[r->verdicts++] = *grown->verdict;
     for (uint32_t i = 0; i < r->answers && !grown->verdict; i++)
@@ -442,7 +456,7 @@ static void grow_ended(struct history *history, uint64_t session, uint64_t task,
         grow_receipt(&grown, &live->receipt);
         return;
     }
-    if (flush(history) || !history->archive)
+    if (flush(history) || !history->archive || history->seq <= history->had_seq)
         return;
     enum cx_err err = archive_task(history->archive, session, task, rewrite, &grown);
     cx_maybe(err);  // forgotten: then nobody will ask for its receipt
@@ -456,16 +470,34 @@ static struct audited *audited_find(struct history *history, uint64_t audit)
     return &history->audited[slot];
 }
 
+static bool copy_session(void *ctx, const struct archived_task *task)
+{
+    *(uint64_t *)ctx = task->session;
+    return false;
+}
+
+/* An audit is first heard of when it is drawn, and by then its task has ended as a rule. */
+static struct audited *audited_add(struct history *history, const struct evt_audit_moved *e)
+{
+    const struct live *live = live_find(history, e->task);
+    uint64_t session = live ? live->task.session : 0;
+    if (!live && !flush(history) && history->archive) {
+        enum cx_err err = archive_task_by_id(history->archive, e->task, copy_session, &session);
+        cx_maybe(err);  // forgotten: then it has no receipt that could grow
+    }
+    if (session == 0)
+        return NULL;
+    history->audited = grow(history->audited, &history->audited_cap, (uint32_t)e->audit, sizeof *history->audited);
+    struct audited *audited = &history->audited[(uint32_t)e->audit];
+    *audited = (struct audited){.audit = e->audit, .session = session, .task = e->task};
+    return audited;
+}
+
 static void on_audit(struct history *history, const struct evt_audit_moved *e)
 {
-    struct audited *known = audited_find(history, e->audit);
-    const struct live *live = live_find(history, e->task);
-    if (!known && live) {
-        history->audited = grow(history->audited, &history->audited_cap, (uint32_t)e->audit, sizeof *history->audited);
-        history->audited[(uint32_t)e->audit] =
-            (struct audited){.audit = e->audit, .session = live->task.session, .task = e->task};
-        return;
-    }
+    const struct audited *known = audited_find(history, e->audit);
+    if (!known)
+        known = audited_add(history, e);
     if (known && (e->to == AUDIT_DECIDED || e->to == AUDIT_VOID || e->to == AUDIT_SPARED))
         grow_ended(history, known->session, known->task, NULL, e->lease);
 }
@@ -502,6 +534,8 @@ static void on_entry(void *ctx, const struct replica_moment *moment)
         view_network(moment->core, &network);
         history->network_id = network.network_id;
         history->broken = archive_open(history->path, network.network_id, &history->archive);
+        if (!history->broken)
+            history->had_seq = archive_seq(history->archive);
     }
     history->seq = moment->seq;
     history->event_index = 0;
@@ -529,19 +563,22 @@ static void on_event(void *ctx, const struct replica_moment *moment, const struc
         on_moved(history, moment, &event->task_moved);
     else if (event->type == EVENT_AUDIT_MOVED)
         on_audit(history, &event->audit_moved);
-    if (history->archive && moment->seq > archive_seq(history->archive))
+    if (history->archive && moment->seq > history->had_seq)
         add_event(history, moment, event);
 }
 
 static void on_batch(void *ctx)
 {
     struct history *history = ctx;
+    history->batch_seq = history->seq;
     while (history->ended) {
         struct live *live = history->ended;
         history->ended = live->next_ended;
-        if (history->archive && live->task.end_seq > archive_seq(history->archive))
+        if (history->archive && live->task.end_seq > history->had_seq)
             add_task(history, live);
-        history->live[(uint32_t)live->task.task] = NULL;
+        struct live **slot = &history->live[(uint32_t)live->task.task];
+        if (*slot == live)  // else a new task has it already
+            *slot = NULL;
         free(live);
     }
     if (history->event_count + history->task_count >= FLUSH_ROWS) {
@@ -695,7 +732,13 @@ void history_close(struct history *history)
     enum cx_err err = flush(history);
     cx_maybe(err);  // it is rebuilt at the next start
     for (uint32_t i = 0; i < history->live_cap; i++)
-        free(history->live[i]);
+        if (history->live[i] && !history->live[i]->ended)
+            free(history->live[i]);
+    while (history->ended) {
+        struct live *live = history->ended;
+        history->ended = live->next_ended;
+        free(live);
+    }
     archive_close(history->archive);
     free(history->live);
     free(history->audited);
