@@ -46,7 +46,8 @@ static struct run *run_add(struct tasks *tasks, uint64_t task, uint64_t session)
 {
     uint32_t slot = (uint32_t)task;
     cx_assert(slot < tasks->run_cap);
-    cx_assert(!tasks->run[slot]);
+    /* The task that had the slot before may have ended in this very batch: then it is told of from `ended`. */
+    cx_assert(!tasks->run[slot] || tasks->run[slot]->ended);
     struct run *run = calloc(1, sizeof *run);
     cx_assert(run);
     run->tasks = tasks;
@@ -74,7 +75,8 @@ static void run_free(struct run *run)
     for (struct task_watch *w = run->watch; w; w = w->next)
         w->run = NULL;
     buf_done(&run->request);
-    run->tasks->run[(uint32_t)run->id] = NULL;
+    if (run_find(run->tasks, run->id) == run)
+        run->tasks->run[(uint32_t)run->id] = NULL;
     run->tasks->stats.live--;
     free(run);
 }
@@ -242,6 +244,9 @@ enum cx_err tasks_submit(struct tasks *tasks, const struct task_wish *wish, cons
     cx_assert(p);
     p->tasks = tasks;
     p->stream = wish->stream;
+    p->payer = wish->payer;
+    p->session = wish->session;
+    p->reference = wish->reference;
     buf_add(&p->request, wish->request, wish->request_size);
     sha256(wish->request, wish->request_size, &p->prompt_digest);
     p->at = tasks->pending_last;
@@ -338,6 +343,13 @@ enum cx_err tasks_watch(struct tasks *tasks, uint64_t session, uint64_t task, si
 
 /* ---- what the core decided ---- */
 
+/* A wallet may submit the same prompt by a command of its own: that task is not this client's. */
+static bool is_wish_of(const struct pending *p, const struct evt_task_created *e)
+{
+    return !p->run && hash_eq(&p->prompt_digest, &e->prompt_digest) && address_eq(&p->payer, &e->payer) &&
+           p->session == e->session && hash_eq(&p->reference, &e->reference);
+}
+
 static void on_created(struct tasks *tasks, const struct evt_task_created *e)
 {
     if (!address_eq(&e->router, replica_router(tasks->replica)))
@@ -347,7 +359,7 @@ static void on_created(struct tasks *tasks, const struct evt_task_created *e)
     run->prompt_digest = e->prompt_digest;
     run->tokens_max = e->tokens_max;
     struct pending *p = tasks->pending;
-    while (p && (p->run || !hash_eq(&p->prompt_digest, &e->prompt_digest)))
+    while (p && !is_wish_of(p, e))
         p = p->next;
     if (!p) {  // a wallet's own command, whose request was put before
         enum cx_err err = payload_get(tasks->options.payloads, &e->prompt_digest, &run->request);
@@ -451,6 +463,8 @@ static void on_primary(struct tasks *tasks, const struct evt_task_primary_is *e)
     if (!a || !run->streams || run->interrupted || run->relayed_size > 0)
         return;
     run->relayed = a->lease;
+    run->relayed_tokens = 0;
+    run->pinned = false;
     if (run->redundancy > 1)
         hub_promote(tasks->hub, &a->node, a->lease);
     run_relay(run);
@@ -667,6 +681,11 @@ void tasks_close(struct tasks *tasks)
 {
     if (!tasks)
         return;
+    while (tasks->ended) {
+        struct run *run = tasks->ended;
+        tasks->ended = run->next_ended;
+        run_free(run);
+    }
     for (uint32_t slot = 0; slot < tasks->run_cap; slot++)
         if (tasks->run[slot])
             run_free(tasks->run[slot]);

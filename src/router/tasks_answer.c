@@ -42,8 +42,9 @@ void tasks_on_fault(struct tasks *tasks, uint64_t lease, enum decline_reason rea
 /* The first text that goes out pins the primary. */
 static void begin_stream(struct run *run)
 {
-    if (run->relayed_tokens > 0 || !run->watch)
+    if (run->pinned || !run->watch)
         return;
+    run->pinned = true;  // once, whatever a frame says of its tokens
     run->tasks->stats.streams++;
     submit(run->tasks, &(struct command){.type = COMMAND_TASK_STREAMS, .task_streams.lease = run->relayed});
 }

@@ -22,7 +22,7 @@ struct answer {
     uint32_t tokens;
     struct buf text;  // as streamed; the whole answer from its commit on
     bool revealed;
-    struct hash payload_digest;      // as the ledger has it, from its reveal on
+    struct hash payload_digest;  // as the ledger has it, from its reveal on
 };
 
 struct run {
@@ -39,6 +39,7 @@ struct run {
     size_t relayed_size;    // of its text, the most that any client had
     uint32_t relayed_tokens;
     bool interrupted;
+    bool pinned;     // the ledger was told that this primary streams
     bool cancelled;  // its nodes have been told; no more text goes out
     struct task_watch *watch;
     struct task_end end;  // gathered from the events of its last entry
@@ -64,7 +65,9 @@ struct pending {
     struct tasks *tasks;
     struct pending *next, **at;
     struct buf request;
-    struct hash prompt_digest;
+    struct hash prompt_digest, reference;
+    struct address payer;
+    uint64_t session;
     bool stream;
     struct run *run;           // from TASK_CREATED on
     struct task_watch *watch;  // NULL: the client has gone
