@@ -11,7 +11,7 @@
 #define MEASURE_MS     1000   // until an engine that was not ready is measured again; doubles
 #define MEASURE_MS_MAX 30000
 #define DRAIN_MS       60000  // for what runs to end, and for routers to say so
-#define DRAIN_ALONE_MS 1000  // while no router can be reached
+#define DRAIN_ALONE_MS 1000   // while no router can be reached
 #define LEASES_SPARE   8      // beyond slots: rounds, and leases whose answer waits for others
 
 /* ---- leases ---- */
