@@ -190,6 +190,13 @@ static void child_failed(void *ctx, const char *name, const char *why)
             cx_fail(CX_IO, "%s ended %d times before it was ready; its last words: %s", name, CHILD_FAILS_MAX, why));
 }
 
+/* By the environment, because everybody sees what stands on a command line. */
+static void hand_on_engine_key(const struct dev *dev)
+{
+    if (dev->options.engine_key && setenv("CORTEN_ENGINE_KEY", dev->options.engine_key, 1) != 0)
+        log_warn("dev", "--engine-key: the environment has no room for it");
+}
+
 static enum cx_err start_miner(struct dev *dev, uint32_t number)
 {
     char name[32], key[PATH_SIZE + 64], router[DEV_URL_SIZE], slots[16];
@@ -241,6 +248,7 @@ static void founded(void *ctx, enum cx_err err)
     struct dev *dev = ctx;
     runtime_close(dev->runtime);
     dev->runtime = NULL;
+    hand_on_engine_key(dev);
     if (!err && !dev->options.no_oracle)
         err = start_oracle(dev);
     for (uint32_t i = 1; i <= dev->options.miners && !err; i++)
@@ -342,8 +350,8 @@ static enum cx_err begin(struct dev *dev)
     if (err)
         return err;
     choose_api_key(dev);
-    err = runtime_open(dev->options.loop, dev->options.engine, dev->options.model, &(struct runtime_options){0},
-                       &dev->runtime);
+    err = runtime_open(dev->options.loop, dev->options.engine, dev->options.model,
+                       &(struct runtime_options){.api_key = dev->options.engine_key}, &dev->runtime);
     if (!err)
         err = open_router(dev);
     if (!err)

@@ -19,6 +19,7 @@ struct dev_options {
     const char *listen;  // "127.0.0.1:5010"
     const char *data;    // the folder; NULL: a temporary one, gone at the end
     const char *engine, *model;
+    const char *engine_key;  // the API key of an openai engine; NULL: none
     uint32_t miners, slots, redundancy;
     uint8_t validation;        // enum validation_policy, of the shared sessions
     const char *const *param;  // [params]: NAME=VALUE over those that dev sets itself
