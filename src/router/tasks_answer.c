@@ -152,6 +152,25 @@ static uint32_t check_answer(const struct run *run, const struct answer *a, cons
     return failed;
 }
 
+/* A reveal that did not come to stand may come again, until the deadline; where the ledger was busy, it is asked for.
+ */
+static void committed(void *ctx, const struct replica_outcome *outcome)
+{
+    struct told *told = ctx;
+    struct run *run;
+    struct answer *a;
+    bool stands = !outcome->err && outcome->verdict == VERDICT_ACCEPTED;
+    if (!stands && outcome->err != CX_CANCELLED && run_of_lease(told->tasks, told->lease, &run, &a)) {
+        a->revealed = false;
+        if (outcome->err == CX_BUSY) {
+            struct task_offer offer;
+            run_offer(run, a, &offer);
+            hub_offer(told->tasks->hub, &told->node, &offer);
+        }
+    }
+    free(told);
+}
+
 void tasks_on_commit(struct tasks *tasks, uint64_t lease, const struct hash *salt, struct span record, const char *text,
                      size_t size)
 {
@@ -181,8 +200,13 @@ void tasks_on_commit(struct tasks *tasks, uint64_t lease, const struct hash *sal
     const struct ledger_blob blob = {.sha256 = cmd.task_commit.payload_digest,
                                      .data = {(const uint8_t *)text, (uint32_t)size},
                                      .keep_until_ms = net_wall_ms() + tasks->options.keep_ms};
-    if (replica_command(tasks->replica, &cmd, &blob, 1, NULL, NULL))
-        return;  // busy: the miner's lease stays, and it may commit again until the deadline
+    struct told *told = malloc(sizeof *told);
+    cx_assert(told);
+    *told = (struct told){.tasks = tasks, .lease = lease, .node = a->node};
+    if (replica_command(tasks->replica, &cmd, &blob, 1, committed, told)) {
+        free(told);
+        return;  // the miner's lease stays, and it may commit again until the deadline
+    }
     if (relayed && (a->text.size != size || memcmp(a->text.data, text, size) != 0))
         return;  // the core will find that the stream differs; what went out stays as it was
     buf_reset(&a->text);
