@@ -36,6 +36,7 @@ static void leave(struct completion *c, bool cancel)
     select_cancel(c->wait);
     c->wait = NULL;
     net_timer_stop(&c->keep_alive);
+    net_timer_stop(&c->interrupted);
     http_watch(c->call->x, NULL, NULL, NULL);
 }
 
@@ -130,7 +131,7 @@ static void on_text(void *ctx, const char *text, size_t size)
         task_watch_pause(c->watch);
 }
 
-static void on_interrupted(void *ctx)
+static void say_interrupted(void *ctx)
 {
     struct completion *c = ctx;
     struct api_error error = {.session = c->session, .task = c->task};
@@ -139,6 +140,13 @@ static void on_interrupted(void *ctx)
               "the node that streamed was lost; the task goes on: GET /api/v1/tasks/%llu/%llu",
               (unsigned long long)c->session, (unsigned long long)c->task);
     completion_fail(c, &error);
+}
+
+/* A primary that is outvoted is lost to the stream in the entry that completes the task: then the end knows better. */
+static void on_interrupted(void *ctx)
+{
+    struct completion *c = ctx;
+    net_timer_soon(c->call->api->options.loop, &c->interrupted, say_interrupted, c);
 }
 
 static void answer_stream(struct completion *c, const struct task_end *end)

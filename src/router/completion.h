@@ -42,6 +42,7 @@ struct completion {
     size_t sent;              // bytes of text
     uint64_t sent_ms;         // when something went out last
     struct net_timer keep_alive;
+    struct net_timer interrupted;  // said soon, unless the task ends in the same moment
 };
 
 /* Takes the call: reads its body, and answers in the end. `session`: named by the path; 0: not. */

@@ -631,6 +631,39 @@ TEST(api_live, too_slow_is_said_with_its_status)
     live_close(live);
 }
 
+/* The stream ends at once and says so; the task goes on with another node, and its answer can be polled. */
+TEST(api_live, a_stream_whose_node_is_lost_ends_with_an_error_and_the_task_goes_on)
+{
+    struct live *live = live_open(
+        &(struct live_options){.miners = 2, .engine = "echo=tokens=60,slow=20", .oracle_engine = "echo=tokens=60"});
+    const char *id = open_session(live, LIVE_KEY, ",\"escrow\":20000,\"nodes_min\":2,\"precommit_ms\":2500");
+    struct buf path = {0};
+    buf_printf(&path, "/api/v1/completions/%s", id);
+    struct reply *r = live_send(live, "POST", path.data, LIVE_KEY,
+                                "{\"prompt\":\"tell me\",\"max_tokens\":60,\"stream\":true}", NULL);
+    wait_for(live, r, "\"text\":");
+    struct task_view task = only_task(live);
+    struct assignment_view assignment;
+    uint32_t at = 0;
+    CHECK(view_assignment_of(live_core(live), task.id, &at, &assignment));
+    live_lose_miner(live, address_eq(&assignment.node, key_address(live->miner_key[0])) ? 0 : 1);
+    live_wait(live, r);
+    CHECK(!ends_with_done(r));
+    struct buf text = {0};
+    read_stream(r, false, &text);
+    CHECK_STR(reply_code(r), "stream_interrupted");
+    CHECK(text.size > 0);
+    LIVE_UNTIL(live, task_ended_as(live, TASK_COMPLETED));
+    buf_reset(&path);
+    buf_printf(&path, "/api/v1/tasks/%s/%s", id, reply_text(r, "error.task_id"));
+    struct reply *whole = live_ask(live, "GET", path.data, LIVE_KEY, NULL);
+    CHECK(strlen(reply_text(whole, "result")) > 60);
+    CHECK_EQ(reply_number(whole, "attempts"), 2);
+    buf_done(&text);
+    buf_done(&path);
+    live_close(live);
+}
+
 TEST(api_live, receipts_and_time_lines)
 {
     struct live *live = three();
