@@ -21,8 +21,8 @@ struct hash test_hash(char kind, uint32_t n)
 struct parts *parts_open(void)
 {
     static const size_t memory_size = 4 << 20;
-    struct parts *p = calloc(1, sizeof *p);
-    void *memory = aligned_alloc(16, memory_size);
+    struct parts *p = test_keep(calloc(1, sizeof *p));
+    void *memory = test_keep(aligned_alloc(16, memory_size));
     CHECK(p && memory);
     arena_init(&p->arena, memory, memory_size);
     p->out = (struct event_list){p->event, EVENTS_PER_COMMAND_MAX, 0};

@@ -185,7 +185,7 @@ struct core *network_replay(const struct network *n, struct core *core, uint32_t
     static struct event event[EVENTS_PER_COMMAND_MAX];
     struct event_list out = {event, EVENTS_PER_COMMAND_MAX, 0};
     if (!core)
-        core = open_core(n);
+        core = test_keep(open_core(n));
     for (uint32_t i = from; i < to; i++)
         CHECK_EQ(apply_entry(core, &n->entry[i], &out), n->entry[i].verdict);
     return core;
@@ -472,10 +472,13 @@ static void set_up(struct network *n)
         network_test_nodes(n);
 }
 
+static void close_at_end(void *ctx) { network_close(ctx); }
+
 struct network *network_open(const struct network_options *options)
 {
     struct network *n = calloc(1, sizeof *n);
     CHECK(n);
+    test_at_end(close_at_end, n);
     n->options = *options;
     struct network_options *o = &n->options;
     o->admins = u32_max(o->admins, 1);
@@ -506,6 +509,7 @@ struct network *network_open(const struct network_options *options)
 
 void network_close(struct network *n)
 {
+    test_not_at_end(n);
     for (uint32_t i = 0; i < n->entry_count; i++)
         free(n->entry[i].bytes);
     for (uint32_t i = 0; i < n->options.oracles; i++)

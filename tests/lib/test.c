@@ -56,12 +56,57 @@ const char *test_folder(void)
     return folder;
 }
 
+#define ENDS_MAX 4096
+
+static struct {
+    void (*done)(void *ctx);
+    void *ctx;
+} ends[ENDS_MAX];
+static unsigned end_count;
+
+void test_at_end(void (*done)(void *ctx), void *ctx)
+{
+    if (end_count == ENDS_MAX)
+        test_fail(__FILE__, __LINE__, "more than %d things to clean up", ENDS_MAX);
+    ends[end_count].done = done;
+    ends[end_count++].ctx = ctx;
+}
+
+void test_not_at_end(const void *ctx)
+{
+    for (unsigned i = 0; i < end_count; i++)
+        if (ends[i].ctx == ctx)
+            ends[i].done = NULL;
+}
+
+void *test_keep(void *memory)
+{
+    test_at_end(free, memory);
+    return memory;
+}
+
+void test_free(void *memory)
+{
+    test_not_at_end(memory);
+    free(memory);
+}
+
+static void clean_up(void)
+{
+    while (end_count > 0) {
+        end_count--;
+        if (ends[end_count].done)
+            ends[end_count].done(ends[end_count].ctx);
+    }
+}
+
 static _Noreturn void run_here(const struct test *test)
 {
     if (test->aborts)
         fclose(stderr);  // the message is expected
     running = test;
     test->run();
+    clean_up();
     if (folder[0])
         nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     exit(0);

@@ -27,6 +27,14 @@ _Noreturn void test_fail(const char *file, int line, const char *format, ...) __
 _Noreturn void test_skip(const char *reason);
 /* The name of the test that runs: for those that share a body. */
 const char *test_name(void);
+/* Calls done(ctx) when the test has ended well, the last of them first: fixtures clean up after themselves. */
+void test_at_end(void (*done)(void *ctx), void *ctx);
+/* Takes it back: ctx is gone already. */
+void test_not_at_end(const void *ctx);
+/* Frees memory when the test has ended well; gives it back for use. */
+void *test_keep(void *memory);
+/* Frees what was kept, now. */
+void test_free(void *memory);
 /* A fresh empty folder, removed when the test ends well. */
 const char *test_folder(void);
 

@@ -804,7 +804,7 @@ static bool replay(struct trace *t)
     struct core *core = network_replay(t->n, NULL, 0, t->n->entry_count);
     core_digest(t->n->core, &live);
     core_digest(core, &again);
-    free(core);
+    test_free(core);
     return hash_eq(&live, &again) || fail(t, "a replay of this history has another digest");
 }
 

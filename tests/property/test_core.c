@@ -466,9 +466,9 @@ static void run_seed(uint64_t seed, uint32_t accepted[COMMAND_TYPE_END])
     same(p.n->core, last);
     for (uint32_t i = 0; i < COMMAND_TYPE_END; i++)
         accepted[i] += p.n->accepted[i];
-    free(reader);
-    free(second);
-    free(last);
+    test_free(reader);
+    test_free(second);
+    test_free(last);
     network_close(p.n);
 }
 

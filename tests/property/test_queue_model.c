@@ -137,7 +137,7 @@ static void check_replay(struct run *r)
     core_root(r->b.n->core, &live);
     core_root(core, &again);
     CHECK_MEM(live.b, again.b, sizeof live.b);
-    free(core);
+    test_free(core);
 }
 
 static void one_run(uint64_t seed)

@@ -93,7 +93,7 @@ TEST(core, needs_all_the_memory_that_it_asks_for)
 {
     struct network *n = network_open(&(struct network_options){.raw = true});
     size_t size = core_size(&n->genesis);
-    void *memory = aligned_alloc(16, size);
+    void *memory = test_keep(aligned_alloc(16, size));
     CHECK(!core_open(memory, size - 1, &n->genesis));
     CHECK(core_open(memory, size, &n->genesis));
 }
@@ -209,7 +209,7 @@ TEST(core, digests_refusals_as_well)
 static struct span snapshot_of(struct core *core)
 {
     uint64_t size = core_snapshot_size(core);
-    uint8_t *bytes = malloc(size);
+    uint8_t *bytes = test_keep(malloc(size));
     CHECK(bytes && core_snapshot_write(core, bytes, size));
     CHECK(!core_snapshot_write(core, bytes, size - 1));
     return (struct span){bytes, (uint32_t)size};
@@ -251,16 +251,16 @@ TEST(core, refuses_a_snapshot_that_is_damaged_or_of_another_network)
         bytes[at] ^= (uint8_t)(1 << i % 8);
         CHECK(!core_snapshot_read(core, snapshot));
         bytes[at] ^= (uint8_t)(1 << i % 8);
-        free(core);
+        test_free(core);
     }
     for (uint32_t cut = 0; cut < 200; cut++) {
         struct core *core = network_replay(n, NULL, 0, 0);
         CHECK(!core_snapshot_read(core, (struct span){bytes, snapshot.size - 1 - cut * (snapshot.size / 200)}));
-        free(core);
+        test_free(core);
     }
     struct cmd_genesis other = n->genesis;
     other.oracle_quorum = 2;
-    struct core *core = core_open(aligned_alloc(16, (size + 15) / 16 * 16), size, &other);
+    struct core *core = core_open(test_keep(aligned_alloc(16, (size + 15) / 16 * 16)), size, &other);
     CHECK(!core_snapshot_read(core, snapshot));
 }
 

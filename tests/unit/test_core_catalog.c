@@ -8,7 +8,7 @@ static struct span text(const char *s) { return (struct span){(const uint8_t *)s
 
 static struct catalog *catalog_open(struct parts *p)
 {
-    struct catalog *catalog = calloc(1, sizeof *catalog);
+    struct catalog *catalog = test_keep(calloc(1, sizeof *catalog));
     CHECK(catalog && catalog_init(catalog, &p->arena, &p->step));
     return catalog;
 }

@@ -299,8 +299,8 @@ TEST(payment, covers_every_answer_by_its_quote)
         }
         payment_release(&s.p->payment, 1, &charged, &refunded);
         CHECK(payment_holds(&s.p->payment));
-        free(s.p->arena.at);
-        free(s.p);
+        test_free(s.p->arena.at);
+        test_free(s.p);
     }
 }
 

@@ -41,7 +41,7 @@ TEST(history, has_one_digest_however_often_it_is_replayed)
         struct core *core = network_replay(n, NULL, 0, n->entry_count);
         core_digest(core, &again);
         CHECK(hash_eq(&live, &again));
-        free(core);
+        test_free(core);
     }
 }
 
