@@ -1,11 +1,9 @@
 /* corten: a router, miners, oracles and the tools around them, in one program. */
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "cli/children.h"
@@ -15,29 +13,6 @@ static const struct subcommand *const subcommands[] = {
     &cmd_demo, &cmd_dev,  &cmd_router,  &cmd_miner, &cmd_oracle, &cmd_ask,     &cmd_session,
     &cmd_task, &cmd_node, &cmd_account, &cmd_key,   &cmd_ledger, &cmd_receipt,
 };
-
-int fail(const char *subcommand, enum cx_err err)
-{
-    fprintf(stderr, "corten %s: %s\n", subcommand, *cx_detail() ? cx_detail() : cx_err_name(err));
-    return EXIT_FAILED;
-}
-
-int fail_usage(const char *subcommand, const char *format, ...)
-{
-    va_list args;
-    fprintf(stderr, "corten %s: ", subcommand);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fprintf(stderr, "\ncorten %s --help says more.\n", subcommand);
-    return EXIT_USAGE;
-}
-
-bool is_colourful(void)
-{
-    const char *off = getenv("NO_COLOR");
-    return isatty(STDOUT_FILENO) && !(off && *off);
-}
 
 static void print_options(const struct option_info *infos)
 {

@@ -154,7 +154,6 @@ static size_t width_of(const char *text)
 static char *cell(const json_t *row, const struct column *column)
 {
     struct buf text = {0};
-    buf_reserve(&text, 1);
     add_value(&text, row, column);
     if (text.size > SHOW_CELL_SIZE) {
         size_t size = utf8_whole_prefix(text.data, SHOW_CELL_SIZE - strlen(ELLIPSIS));
