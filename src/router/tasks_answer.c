@@ -19,15 +19,58 @@ static void submit(struct tasks *tasks, const struct command *cmd)
     cx_maybe(err);  // busy or stopped: the phase's deadline decides
 }
 
+struct told {
+    struct tasks *tasks;
+    uint64_t lease;
+    struct address node;
+    enum said said;
+};
+
+static struct told *told_new(struct tasks *tasks, struct answer *a, enum said said)
+{
+    struct told *told = malloc(sizeof *told);
+    cx_assert(told);
+    *told = (struct told){.tasks = tasks, .lease = a->lease, .node = a->node, .said = said};
+    a->said |= (uint8_t)said;
+    return told;
+}
+
+/* What did not come to stand may be said again. A lease that the core holds for dead is so for the miner too. */
+static void heard(void *ctx, const struct replica_outcome *outcome)
+{
+    struct told *told = ctx;
+    struct run *run;
+    struct answer *a;
+    bool stands = !outcome->err && outcome->verdict == VERDICT_ACCEPTED;
+    if (!stands && outcome->err != CX_CANCELLED && run_of_lease(told->tasks, told->lease, &run, &a))
+        a->said &= (uint8_t)~told->said;
+    if (!outcome->err && outcome->verdict == VERDICT_LEASE_STALE && told->said == SAID_PRECOMMIT)
+        hub_recall(told->tasks->hub, &told->node, told->lease, CAUSE_LATE);
+    free(told);
+}
+
+static void say(struct tasks *tasks, uint64_t lease, enum said said, const struct command *cmd)
+{
+    struct run *run;
+    struct answer *a;
+    if (!run_of_lease(tasks, lease, &run, &a) || a->said & said)
+        return;
+    struct told *told = told_new(tasks, a, said);
+    if (replica_command(tasks->replica, cmd, NULL, 0, heard, told) == CX_OK)
+        return;
+    a->said &= (uint8_t)~said;  // stopped: the phase's deadline decides
+    free(told);
+}
+
 void tasks_on_ack(struct tasks *tasks, uint64_t lease)
 {
-    submit(tasks, &(struct command){.type = COMMAND_TASK_ACK, .task_ack.lease = lease});
+    say(tasks, lease, SAID_ACK, &(struct command){.type = COMMAND_TASK_ACK, .task_ack.lease = lease});
 }
 
 void tasks_on_decline(struct tasks *tasks, uint64_t lease, enum decline_reason reason)
 {
-    submit(tasks, &(struct command){.type = COMMAND_TASK_DECLINE,
-                                    .task_decline = {.lease = lease, .reason = (uint8_t)reason}});
+    say(tasks, lease, SAID_END,
+        &(struct command){.type = COMMAND_TASK_DECLINE, .task_decline = {.lease = lease, .reason = (uint8_t)reason}});
 }
 
 void tasks_on_fault(struct tasks *tasks, uint64_t lease, enum decline_reason reason)
@@ -36,7 +79,8 @@ void tasks_on_fault(struct tasks *tasks, uint64_t lease, enum decline_reason rea
     struct answer *a;
     if (run_of_lease(tasks, lease, &run, &a) && reason == DECLINE_CONTEXT)
         run->end.context = true;  // not for the ledger: it only chooses the words of an error
-    submit(tasks, &(struct command){.type = COMMAND_TASK_FAULT, .task_fault = {.lease = lease, .cause = CAUSE_ENGINE}});
+    say(tasks, lease, SAID_END,
+        &(struct command){.type = COMMAND_TASK_FAULT, .task_fault = {.lease = lease, .cause = CAUSE_ENGINE}});
 }
 
 /* The first text that goes out pins the primary. */
@@ -78,21 +122,6 @@ bool tasks_on_chunk(struct tasks *tasks, uint64_t lease, uint64_t n, const char 
     return true;
 }
 
-struct told {
-    struct tasks *tasks;
-    uint64_t lease;
-    struct address node;
-};
-
-/* A lease that the core holds for dead is so for the miner too. */
-static void precommitted(void *ctx, const struct replica_outcome *outcome)
-{
-    struct told *told = ctx;
-    if (!outcome->err && outcome->verdict == VERDICT_LEASE_STALE)
-        hub_recall(told->tasks->hub, &told->node, told->lease, CAUSE_LATE);
-    free(told);
-}
-
 void tasks_on_precommit(struct tasks *tasks, uint64_t lease, const struct hash *precommit, const uint8_t *signature)
 {
     struct command cmd = {.type = COMMAND_TASK_PRECOMMIT,
@@ -103,13 +132,13 @@ void tasks_on_precommit(struct tasks *tasks, uint64_t lease, const struct hash *
     cx_assert(size > 0);
     struct run *run;
     struct answer *a;
-    if (!run_of_lease(tasks, lease, &run, &a))
+    if (!run_of_lease(tasks, lease, &run, &a) || a->said & SAID_PRECOMMIT)
         return;
-    struct told *told = malloc(sizeof *told);
-    cx_assert(told);
-    *told = (struct told){.tasks = tasks, .lease = lease, .node = a->node};
-    if (replica_submit(tasks->replica, (struct span){bytes, size}, NULL, 0, precommitted, told))
-        free(told);
+    struct told *told = told_new(tasks, a, SAID_PRECOMMIT);
+    if (replica_submit(tasks->replica, (struct span){bytes, size}, NULL, 0, heard, told) == CX_OK)
+        return;
+    a->said &= (uint8_t)~SAID_PRECOMMIT;
+    free(told);
 }
 
 /* Bytes of the longest stop: its tokens were generated and count, though its text is left out. */
@@ -200,9 +229,7 @@ void tasks_on_commit(struct tasks *tasks, uint64_t lease, const struct hash *sal
     const struct ledger_blob blob = {.sha256 = cmd.task_commit.payload_digest,
                                      .data = {(const uint8_t *)text, (uint32_t)size},
                                      .keep_until_ms = net_wall_ms() + tasks->options.keep_ms};
-    struct told *told = malloc(sizeof *told);
-    cx_assert(told);
-    *told = (struct told){.tasks = tasks, .lease = lease, .node = a->node};
+    struct told *told = told_new(tasks, a, 0);
     if (replica_command(tasks->replica, &cmd, &blob, 1, committed, told)) {
         free(told);
         return;  // the miner's lease stays, and it may commit again until the deadline

@@ -9,6 +9,9 @@
 #include "router/hub.h"
 #include "router/tasks.h"
 
+/* What a miner says of a lease goes onto the ledger once, however often the miner says it. */
+enum said { SAID_ACK = 1, SAID_PRECOMMIT = 2, SAID_END = 4 };
+
 /* What came from one node for one lease. */
 struct answer {
     struct answer *next;
@@ -22,6 +25,7 @@ struct answer {
     uint32_t tokens;
     struct buf text;  // as streamed; the whole answer from its commit on
     bool revealed;
+    uint8_t said;                // enum said: what is on its way to the ledger, or stands there
     struct hash payload_digest;  // as the ledger has it, from its reveal on
 };
 

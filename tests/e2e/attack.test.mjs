@@ -1,9 +1,12 @@
 // attack.test.mjs - what should not happen to a network that is used hard or badly.
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { startCorten } from './lib/corten.mjs';
 import { folder } from './lib/folder.mjs';
 import { request } from './lib/http.mjs';
+import { startNetwork } from './lib/network.mjs';
 
 const key = 'default-dev-token';
 
@@ -51,4 +54,59 @@ test('audits of tasks that have ended reach their receipts', async (t) => {
     assert.ok(asked < 400, 'the pay of an answer whose audit has ended is still said to be pending');
     await ask(url, 1, 1); // each is a moment for the network
   }
+});
+
+// Passes on to `port`, and says each frame of a client that matches `what` `times` times. Gives its own port.
+async function parrot(t, port, what, times) {
+  const sockets = new Set();
+  const server = createServer((from) => {
+    const to = connect(port, '127.0.0.1');
+    for (const socket of [from, to]) {
+      sockets.add(socket.setNoDelay(true));
+      socket.on('error', () => {}).on('close', () => (from.destroy(), to.destroy()));
+    }
+    let held = Buffer.alloc(0);
+    let upgraded = false;
+    to.pipe(from);
+    from.on('data', (data) => {
+      held = Buffer.concat([held, data]);
+      if (!upgraded) {
+        const end = held.indexOf('\r\n\r\n') + 4;
+        if (end < 4) return;
+        to.write(held.subarray(0, end));
+        held = held.subarray(end);
+        upgraded = true;
+      }
+      for (;;) {
+        const short = held[1] & 127;
+        const head = short < 126 ? 6 : short === 126 ? 8 : 14; // with the mask
+        if (held.length < head) return;
+        const size = short < 126 ? short : short === 126 ? held.readUInt16BE(2) : Number(held.readBigUInt64BE(2));
+        if (held.length < head + size) return;
+        const frame = held.subarray(0, head + size);
+        const text = frame.subarray(head).map((byte, i) => byte ^ frame[head - 4 + (i % 4)]).toString();
+        for (let i = what.test(text) ? times : 1; i > 0; i--) to.write(frame);
+        held = held.subarray(head + size);
+      }
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return server.address().port;
+}
+
+test('a miner that says everything five hundred times does not fill the ledger', async (t) => {
+  const net = await startNetwork(t, { engine: 'echo=tokens=20,slow=10' });
+  const port = await parrot(t, net.port, /"type":"(ack|precommit)","lease":"?\d*[13579]"?\D/, 500);
+  await Promise.all([net.oracle(1), net.miner(1, [], { at: port })]);
+  await net.serving(1);
+  const before = (await net.status()).seq;
+  const answer = await net.openai().completions.create({ model: net.model, prompt: 'once', max_tokens: 20 });
+  assert.equal(answer.usage.completion_tokens, 20);
+  const more = (await net.status()).seq - before;
+  assert.ok(more < 100, `${more} entries for one prompt`);
 });
