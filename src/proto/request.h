@@ -40,7 +40,7 @@ struct request {
     int32_t presence_penalty, frequency_penalty;
     struct span stop[REQUEST_STOP_MAX];
     uint32_t stop_count;
-    bool has_seed, has_temperature;    // whether the body said so
+    bool has_seed, has_temperature;  // whether the body said so
     uint64_t seed;
     const json_t *extra;   // what is passed on to the engine; an object or NULL
     uint32_t prompt_size;  // bytes of text in prompt or messages
