@@ -185,6 +185,9 @@ static void on_round_precommit(struct hub_link *link, const struct link_precommi
         hub_refuse(link, "SIGNATURE", "a precommit in a round is signed");
         return;
     }
+    if (link->round.precommitted)
+        return;
+    link->round.precommitted = true;
     uint32_t size = command_encode(&cmd, &f->signature, bytes, sizeof bytes);
     cx_assert(size > 0);
     enum cx_err err = replica_submit(link->hub->options.replica, (struct span){bytes, size}, NULL, 0, NULL, NULL);
@@ -219,10 +222,18 @@ static void on_round_commit(struct hub_link *link, const struct link_commit *f)
     r->committed = replica_command(hub->options.replica, &cmd, &blob, 1, NULL, NULL) == CX_OK;
 }
 
+static void on_round_ack(struct hub_link *link, const struct link_lease *f)
+{
+    if (link->round.acked)
+        return;
+    link->round.acked = true;
+    hub_command(link->hub, &(struct command){.type = COMMAND_ROUND_ACK, .round_ack.lease = f->lease});
+}
+
 static void on_round_lease(struct hub_link *link, const struct link_frame *f)
 {
     if (f->type == LINK_ACK)
-        hub_command(link->hub, &(struct command){.type = COMMAND_ROUND_ACK, .round_ack.lease = f->ack.lease});
+        on_round_ack(link, &f->ack);
     else if (f->type == LINK_CHUNK)
         on_round_chunk(link, &f->chunk);
     else if (f->type == LINK_PRECOMMIT)

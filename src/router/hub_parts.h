@@ -35,7 +35,7 @@ struct hub_round {
     uint64_t chunks, offered_ms, first_ms;
     uint32_t size;  // of the text so far
     struct hash head;
-    bool committed;  // on its way to the ledger
+    bool acked, precommitted, committed;  // on their way to the ledger, once each
 };
 
 struct hub_put {

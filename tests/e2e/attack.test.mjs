@@ -101,10 +101,11 @@ async function parrot(t, port, what, times) {
 
 test('a miner that says everything five hundred times does not fill the ledger', async (t) => {
   const net = await startNetwork(t, { engine: 'echo=tokens=20,slow=10' });
-  const port = await parrot(t, net.port, /"type":"(ack|precommit)","lease":"?\d*[13579]"?\D/, 500);
+  const port = await parrot(t, net.port, /"type":"(ack|precommit)"/, 500);
   await Promise.all([net.oracle(1), net.miner(1, [], { at: port })]);
   await net.serving(1);
   const before = (await net.status()).seq;
+  assert.ok(before < 300, `${before} entries until its round was over`);
   const answer = await net.openai().completions.create({ model: net.model, prompt: 'once', max_tokens: 20 });
   assert.equal(answer.usage.completion_tokens, 20);
   const more = (await net.status()).seq - before;
