@@ -136,7 +136,6 @@ static enum verdict append(struct network *n, const struct address *author, cons
     if (n->batch_left == 0)
         n->batch_left = n->batch_size;
     e->batch_end = --n->batch_left == 0;
-    n->stamped_ms = n->ledger_ms;
     e->verdict = apply_entry(n->core, e, &n->out);
     remember_events(n);
     if (e->verdict == VERDICT_ACCEPTED)
@@ -247,7 +246,7 @@ void network_go_to(struct network *n, uint64_t ms)
         uint64_t now_ms = core_now_ms(n->core);
         uint64_t next_ms = u64_min(ms, u64_min(now_ms + STEP_MS, n->beat_ms + heartbeat_ms));
         next_ms = u64_max(u64_min(next_ms, core_next_tick_ms(n->core)), now_ms + 1);
-        n->ledger_ms = n->stamped_ms + next_ms - now_ms;
+        n->ledger_ms = n->core->step.ledger_ms + next_ms - now_ms;
         if (next_ms >= n->beat_ms + heartbeat_ms) {
             beat(n);
         } else if (next_ms >= core_next_tick_ms(n->core) || next_ms < ms) {

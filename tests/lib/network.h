@@ -63,7 +63,6 @@ struct network {
     uint8_t genesis_bytes[ENTRY_SIZE_MAX];
     struct cmd_genesis genesis;                                   // spans point into genesis_bytes
     uint64_t ledger_ms;                                           // the ledger's clock
-    uint64_t stamped_ms;                                          // of the last entry
     bool hushed_router[ROUTERS_MAX], hushed_oracle[ORACLES_MAX];  // do not heartbeat
     uint64_t beat_ms;                                             // core time of the last heartbeats
     uint32_t revealed[ORACLES_MAX];

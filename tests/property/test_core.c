@@ -208,6 +208,22 @@ static void vary_task(struct player *p, struct cmd_task_submit *t)
         t->timeout_ms = 100 + (uint32_t)below(p, 5000);
 }
 
+/* What a router's replica foresees is what comes, where no time passes between. */
+static void append_as_foreseen(struct player *p, struct command *cmd)
+{
+    uint64_t task;
+    cmd->time_ms = p->n->ledger_ms;
+    if (address_is_zero(&cmd->author))
+        cmd->author = test_address('R', p->n->hushed_router[0] ? 2 : 1);
+    bool is_quiet =
+        p->n->ledger_ms == p->n->core->step.ledger_ms && core_next_tick_ms(p->n->core) > core_now_ms(p->n->core);
+    enum verdict foreseen = core_foresee(p->n->core, cmd, &task), verdict = network_append(p->n, cmd);
+    if (is_quiet && foreseen != VERDICT_ACCEPTED)
+        CHECK_EQ(verdict, foreseen);
+    if (is_quiet && cmd->type == COMMAND_TASK_SUBMIT)
+        CHECK_EQ(verdict, foreseen);
+}
+
 static void give(struct player *p, struct command *cmd, bool wild)
 {
     const struct command_info *info = command_find((uint32_t)cmd->type);
@@ -225,7 +241,7 @@ static void give(struct player *p, struct command *cmd, bool wild)
     } else {
         network_sign(p->n, cmd);
     }
-    network_append(p->n, cmd);
+    append_as_foreseen(p, cmd);
 }
 
 /* Commands about a session are mostly its owner's. */

@@ -14,7 +14,6 @@
 
 static struct {
     uint8_t entry[ENTRY_SIZE_MAX];
-    uint8_t genesis[ENTRY_SIZE_MAX];
     struct address author, signer[SIGNATURES_MAX];
     struct hash answer;
 } room;
