@@ -75,6 +75,9 @@ static int replay(const struct options *options, const char *uri, bool verify)
         printf("root 0x%s, %llu entries refused\nseq %llu digest 0x%s money %s\n", root,
                (unsigned long long)result.refused, (unsigned long long)result.seq, digest,
                result.money_holds ? "ok" : "NOT CONSERVED");
+    if (!result.money_holds)
+        fprintf(stderr, "corten ledger: money stopped adding up with entry %llu\n",
+                (unsigned long long)result.money_broke_seq);
     return result.money_holds ? EXIT_DONE : EXIT_FAILED;
 }
 

@@ -16,6 +16,7 @@ struct replaying {
     struct core *core;
     struct event_list events;
     uint64_t refused;
+    uint64_t money_broke_seq;  // the first entry after which it did not add up; 0: it always did
     enum cx_err err;
 };
 
@@ -44,6 +45,8 @@ static void apply(struct replaying *r, const struct ledger_entry *entry)
     cmd.author = entry->author;
     enum verdict verdict = core_apply(r->core, entry->command, decodes ? &cmd : NULL, &r->events);
     r->refused += verdict != VERDICT_ACCEPTED;
+    if (r->money_broke_seq == 0 && !payment_holds(&r->core->payment))
+        r->money_broke_seq = entry->seq;
     if (r->options->each)
         r->options->each(r->options->ctx, entry, decodes ? &cmd : NULL, verdict, &r->events);
     if (r->options->progress && entry->seq % PROGRESS_ENTRIES == 0)
@@ -85,7 +88,8 @@ enum cx_err replay_ledger(const struct replay_options *options, struct replay_re
     if (!err) {
         ret_result->seq = core_seq(r.core);
         ret_result->refused = r.refused;
-        ret_result->money_holds = payment_holds(&r.core->payment);
+        ret_result->money_broke_seq = r.money_broke_seq;
+        ret_result->money_holds = r.money_broke_seq == 0;
         core_digest(r.core, &ret_result->digest);
         core_root(r.core, &ret_result->root);
     }

@@ -20,7 +20,8 @@ struct replay_options {
 struct replay_result {
     uint64_t seq, refused;
     struct hash digest, root;
-    bool money_holds;
+    bool money_holds;          // after every entry
+    uint64_t money_broke_seq;  // else the first after which it did not
 };
 
 /* NOT_FOUND: no ledger, or an empty one. CORRUPT: what is damaged, by row. */
