@@ -16,8 +16,8 @@ static void sweep_lost(struct session_queue *queue, uint32_t node)
     }
     const struct task *t = &queue->task[queue->assignment[row].task];
     uint32_t session = t->session;
-    /* Who leaves when others may reveal has withheld, whatever its socket says: else a broken link would be a way out of
-     * a precommit. Its router has waited for it to come back before it said so. Alone it has nothing to gain. */
+    /* Who leaves when others may reveal has withheld, whatever its socket says: else a broken link would be a way out
+     * of a precommit. Its router has waited for it to come back before it said so. Alone it has nothing to gain. */
     bool withheld = t->state == TASK_PRECOMMITTED && queue->assignment[row].state == ASSIGNMENT_PRECOMMITTED &&
                     session_policy(queue->session, session)->redundancy > 1 &&
                     router_is_present(queue->account, t->router);
