@@ -1,12 +1,11 @@
 #include "base/db.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/assert.h"
+#include "base/file.h"
 
 static const char *path_of(sqlite3 *db)
 {
@@ -46,28 +45,12 @@ enum cx_err db_fail(sqlite3 *db, const char *doing)
 static int wait_for_lock(void *ctx, int tries)
 {
     (void)ctx;
-    useconds_t step_us = tries < 20 ? 200 : 2000;
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    int step_us = tries < 20 ? 200 : 2000;
     if ((uint64_t)tries * 2 > DB_BUSY_MS_MAX)
         return 0;
-    usleep(step_us);
+    vfs->xSleep(vfs, step_us);
     return 1;
-}
-
-/* SQLite would make it readable by all; prompts are in it. */
-static enum cx_err create_private(const char *path)
-{
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return cx_fail(errno == EACCES ? CX_DENIED : CX_IO, "%s: %s", path, strerror(errno));
-    close(fd);
-    return CX_OK;
-}
-
-static enum cx_err check_exists(const char *path)
-{
-    if (access(path, R_OK) == 0)
-        return CX_OK;
-    return cx_fail(errno == EACCES ? CX_DENIED : CX_NOT_FOUND, "%s: %s", path, strerror(errno));
 }
 
 /* Where the file system has no shared memory SQLite keeps the old journal without a word. */
@@ -108,8 +91,9 @@ enum cx_err db_open(const char *path, enum db_mode mode, sqlite3 **ret_db)
 {
     cx_assert(path && ret_db);
     enum cx_err err = CX_OK;
+    /* SQLite would make it readable by all; prompts are in it. */
     if (!in_memory(path))
-        err = mode == DB_CREATE ? create_private(path) : check_exists(path);
+        err = mode == DB_CREATE ? file_create_private(path) : file_check(path);
     if (err)
         return err;
     bool write = mode != DB_READ || in_memory(path);

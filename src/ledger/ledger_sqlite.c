@@ -1,11 +1,8 @@
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
 
+#include "base/file.h"
 #include "ledger/sqlite_store.h"
 #include "proto/store_schema.h"
 
@@ -19,61 +16,19 @@
 
 /* ---- who writes -------------------------------------------------------------------------------- */
 
-static enum cx_err owner_busy(struct ledger *ledger, int fd)
-{
-    char pid[24] = "";
-    ssize_t size = pread(fd, pid, sizeof pid - 1, 0);
-    pid[size > 0 ? size : 0] = '\0';
-    pid[strcspn(pid, "\n")] = '\0';
-    return cx_fail(CX_BUSY, "%s is in use by process %s: stop that one first, or open the ledger for reading",
-                   ledger->uri, pid[0] ? pid : "?");
-}
-
-/* A lock that the system takes back when the process dies, however it dies. */
-static enum cx_err take_ownership(struct ledger *ledger, int *ret_fd)
+static enum cx_err take_ownership(struct ledger *ledger, struct file_owner **ret_owner)
 {
     char path[4096];
     if (snprintf(path, sizeof path, "%s-owner", ledger->place) >= (int)sizeof path)
         return cx_fail(CX_INVALID, "%s: the path is too long", ledger->uri);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return cx_fail(errno == EACCES ? CX_DENIED : CX_IO, "%s: %s", path, strerror(errno));
-    if (flock(fd, LOCK_EX | LOCK_NB)) {
-        enum cx_err err =
-            errno == EWOULDBLOCK ? owner_busy(ledger, fd) : cx_fail(CX_IO, "lock %s: %s", path, strerror(errno));
-        close(fd);
-        return err;
-    }
-    char pid[24];
-    int size = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    if (ftruncate(fd, 0) || pwrite(fd, pid, (size_t)size, 0) != size) {
-        enum cx_err err = cx_fail(CX_IO, "write %s: %s", path, strerror(errno));
-        close(fd);
-        return err;
-    }
-    *ret_fd = fd;
-    return CX_OK;
+    enum cx_err err = file_own(path, ret_owner);
+    if (err == CX_BUSY)
+        err = cx_fail(CX_BUSY, "%s is in use by process %ld: stop that one first, or open the ledger for reading",
+                      ledger->uri, file_owner_pid(path));
+    return err;
 }
 
 /* ---- the file ---------------------------------------------------------------------------------- */
-
-/* The names of files just made are durable only when their folder is. */
-static enum cx_err sync_folder(const char *path)
-{
-    char folder[4096];
-    snprintf(folder, sizeof folder, "%s", path);
-    char *slash = strrchr(folder, '/');
-    if (slash == folder)
-        slash[1] = '\0';
-    else if (slash)
-        *slash = '\0';
-    int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int code = fd < 0 ? -1 : fsync(fd);
-    enum cx_err err = code ? cx_fail(CX_IO, "sync the folder of %s: %s", path, strerror(errno)) : CX_OK;
-    if (fd >= 0)
-        close(fd);
-    return err;
-}
 
 static enum cx_err create_tables(struct ledger *ledger, sqlite3 *db)
 {
@@ -84,7 +39,7 @@ static enum cx_err create_tables(struct ledger *ledger, sqlite3 *db)
              (long long)ledger->options.network, SQLITE_APPLICATION_ID, LEDGER_FORMAT);
     if (!err)
         err = db_exec(db, sql);
-    return err ? err : sync_folder(ledger->place);
+    return err ? err : file_sync_folder(ledger->place);
 }
 
 /* Whether there is a ledger in the file; only payloads or nothing at all is none, and anything else is an error. */
@@ -266,9 +221,7 @@ static enum cx_err check_place(struct ledger *ledger)
 {
     if (!ledger->place[0] || ledger->place[0] == ':')
         return cx_fail(CX_INVALID, "%s: that names no file; write sqlite:PATH", ledger->uri);
-    if (ledger->options.mode != LEDGER_CREATE && access(ledger->place, F_OK))
-        return cx_fail(CX_NOT_FOUND, "%s: %s", ledger->uri, strerror(errno));
-    return CX_OK;
+    return ledger->options.mode == LEDGER_CREATE ? CX_OK : file_check(ledger->place);
 }
 
 static enum cx_err sqlite_open(struct ledger *ledger)
@@ -278,10 +231,9 @@ static enum cx_err sqlite_open(struct ledger *ledger)
         return err;
     struct sqlite_store *store = calloc(1, sizeof *store);
     cx_assert(store);
-    store->owner_fd = -1;
     ledger->store = store;
     if (ledger->options.mode != LEDGER_READ)
-        err = take_ownership(ledger, &store->owner_fd);
+        err = take_ownership(ledger, &store->owner);
     if (!err)
         err = damaged(ledger, open_file(ledger, store));
     if (!err)
@@ -300,8 +252,7 @@ static void sqlite_close(struct ledger *ledger)
     sqlite3_finalize(store->last);
     db_close(store->reader);
     sqlite_writer_close(store->writer);  // the last connection: it empties the log
-    if (store->owner_fd >= 0)
-        close(store->owner_fd);
+    file_disown(store->owner);
     free(store);
     ledger->store = NULL;
 }

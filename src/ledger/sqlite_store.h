@@ -28,7 +28,7 @@
 struct sqlite_writer;
 
 struct sqlite_store {
-    int owner_fd;  // -1: reading
+    struct file_owner *owner;  // NULL: reading
     sqlite3 *reader;
     sqlite3_stmt *find, *last;
     struct sqlite_writer *writer;  // NULL: reading
