@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 
 static _Atomic int level_max = LOG_INFO;
 static _Atomic bool as_json;
@@ -37,21 +38,22 @@ void log_line(enum log_level level, const char *place, const char *format, ...)
     va_end(args);
     size_t text_size = size < 0 ? 0 : (size_t)size < sizeof text ? (size_t)size : sizeof text - 1;
 
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t now_ms = clock_wall_ms();
+    time_t now_s = (time_t)(now_ms / 1000);
+    unsigned ms = (unsigned)(now_ms % 1000);
     struct tm utc;
-    gmtime_r(&now.tv_sec, &utc);
+    gmtime_r(&now_s, &utc);
     char when[32];
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &utc);
 
     struct buf line = {0};
     if (as_json) {
-        buf_printf(&line, "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"place\":\"%s\",\"text\":", when,
-                   now.tv_nsec / 1000000, level_name(level), place);
+        buf_printf(&line, "{\"time\":\"%s.%03uZ\",\"level\":\"%s\",\"place\":\"%s\",\"text\":", when, ms,
+                   level_name(level), place);
         buf_json_string(&line, text, text_size);
         buf_text(&line, "}\n");
     } else {
-        buf_printf(&line, "%s.%03ldZ %-5s %s: %s\n", when, now.tv_nsec / 1000000, level_name(level), place, text);
+        buf_printf(&line, "%s.%03uZ %-5s %s: %s\n", when, ms, level_name(level), place, text);
     }
     ssize_t written = write(STDERR_FILENO, line.data, line.size);  // one call: lines stay whole
     (void)written;                                                 // nowhere left to say so

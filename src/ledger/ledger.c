@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "ledger/backend.h"
 
 const char *ledger_name(const struct ledger *ledger) { return ledger->uri; }
@@ -14,9 +15,7 @@ uint64_t ledger_now_ms(const struct ledger *ledger)
 {
     if (ledger->options.now_ms)
         return ledger->options.now_ms(ledger->options.now_ctx);
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return clock_wall_ms();
 }
 
 uint64_t ledger_network(const struct ledger *ledger) { return ledger->network; }

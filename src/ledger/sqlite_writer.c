@@ -1,9 +1,9 @@
 /* The writer and checkpointer threads of a sqlite: ledger. */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/worker.h"
 #include "ledger/sqlite_store.h"
 #include "proto/store_schema.h"
 
@@ -20,7 +20,6 @@ struct sqlite_writer {
     sqlite3_stmt *payload;
 
     pthread_mutex_t lock;  // of what follows
-    pthread_cond_t queued, checkpoint;
     struct ledger_record *first, **last;
     bool ending;
     enum cx_err stopped;
@@ -31,8 +30,7 @@ struct sqlite_writer {
 
     pthread_mutex_t copying;  // held by who copies the log: SQLite would turn the second one away
     sqlite3 *checkpoint_db;
-    pthread_t writer_thread, checkpoint_thread;
-    bool writer_runs, checkpoint_runs;
+    struct worker *writing, *checkpointing;
 };
 
 /* ---- stopping ---------------------------------------------------------------------------------- */
@@ -201,7 +199,7 @@ static int note_log(void *ctx, sqlite3 *db, const char *name, int pages)
         w->copied_pages = 0;  // it started over
     w->log_pages = pages;
     if (pages - w->copied_pages >= SQLITE_CHECKPOINT_PAGES)
-        pthread_cond_signal(&w->checkpoint);
+        worker_ring(w->checkpointing);
     pthread_mutex_unlock(&w->lock);
     return SQLITE_OK;
 }
@@ -224,19 +222,20 @@ static void copy_log(struct sqlite_writer *w, sqlite3 *db)
     pthread_mutex_unlock(&w->copying);
 }
 
-static void *checkpoint_run(void *ctx)
+static bool wants_copy(struct sqlite_writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool wants = !w->ending && !w->stopped && w->log_pages - w->copied_pages >= SQLITE_CHECKPOINT_PAGES;
+    pthread_mutex_unlock(&w->lock);
+    return wants;
+}
+
+/* Where another copied meanwhile, or readers are in the way, the next commit rings again. */
+static void checkpoint_run(void *ctx)
 {
     struct sqlite_writer *w = ctx;
-    for (;;) {
-        pthread_mutex_lock(&w->lock);
-        while (!w->ending && (w->stopped || w->log_pages - w->copied_pages < SQLITE_CHECKPOINT_PAGES))
-            pthread_cond_wait(&w->checkpoint, &w->lock);
-        bool ending = w->ending;
-        pthread_mutex_unlock(&w->lock);
-        if (ending)
-            return NULL;
+    if (wants_copy(w))
         copy_log(w, w->checkpoint_db);
-    }
 }
 
 /* ---- the writer -------------------------------------------------------------------------------- */
@@ -252,25 +251,22 @@ static void give_back(struct sqlite_writer *w, struct ledger_record *first, enum
     }
 }
 
-static void *writer_run(void *ctx)
+/* All that waits becomes durable together. What comes meanwhile rings again. */
+static void writer_run(void *ctx)
 {
     struct sqlite_writer *w = ctx;
-    for (;;) {
-        pthread_mutex_lock(&w->lock);
-        while (!w->first && !w->ending)
-            pthread_cond_wait(&w->queued, &w->lock);
-        struct ledger_record *first = w->first;
-        w->first = NULL;
-        w->last = &w->first;
-        bool finish = w->finish;
+    pthread_mutex_lock(&w->lock);
+    struct ledger_record *first = w->first;
+    w->first = NULL;
+    w->last = &w->first;
+    bool finish = first && w->finish;
+    if (finish)
         w->finish = false;
-        pthread_mutex_unlock(&w->lock);
-        if (!first)
-            return NULL;
-        if (finish)
-            copy_log(w, w->db);
+    pthread_mutex_unlock(&w->lock);
+    if (finish)
+        copy_log(w, w->db);
+    if (first)
         give_back(w, first, commit(w, first));
-    }
 }
 
 void sqlite_writer_append(struct sqlite_writer *w, struct ledger_record *record)
@@ -279,8 +275,8 @@ void sqlite_writer_append(struct sqlite_writer *w, struct ledger_record *record)
     pthread_mutex_lock(&w->lock);
     *w->last = record;
     w->last = &record->next;
-    pthread_cond_signal(&w->queued);
     pthread_mutex_unlock(&w->lock);
+    worker_ring(w->writing);
 }
 
 /* ---- importing --------------------------------------------------------------------------------- */
@@ -361,20 +357,6 @@ static enum cx_err take_epoch(struct sqlite_writer *w)
     return err;
 }
 
-static enum cx_err start(pthread_t *thread, bool *runs, void *(*run)(void *ctx), void *ctx)
-{
-    /* Signals are the main thread's. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int code = pthread_create(thread, NULL, run, ctx);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (code)
-        return cx_fail(CX_MEMORY, "the ledger's thread: %s", strerror(code));
-    *runs = true;
-    return CX_OK;
-}
-
 enum cx_err sqlite_writer_open(struct ledger *ledger, struct sqlite_writer **ret_writer)
 {
     struct sqlite_writer *w = calloc(1, sizeof *w);
@@ -384,8 +366,6 @@ enum cx_err sqlite_writer_open(struct ledger *ledger, struct sqlite_writer **ret
     w->last = &w->first;
     pthread_mutex_init(&w->lock, NULL);
     pthread_mutex_init(&w->copying, NULL);
-    pthread_cond_init(&w->queued, NULL);
-    pthread_cond_init(&w->checkpoint, NULL);
 
     enum cx_err err = db_open(ledger->place, DB_WRITE, &w->db);
     if (!err)
@@ -396,12 +376,12 @@ enum cx_err sqlite_writer_open(struct ledger *ledger, struct sqlite_writer **ret
         err = take_epoch(w);
     if (!err)
         err = db_open(ledger->place, DB_WRITE, &w->checkpoint_db);
+    if (!err)
+        err = worker_open(checkpoint_run, w, &w->checkpointing);
     if (!err) {
         sqlite3_wal_hook(w->db, note_log, w);
-        err = start(&w->writer_thread, &w->writer_runs, writer_run, w);
+        err = worker_open(writer_run, w, &w->writing);
     }
-    if (!err)
-        err = start(&w->checkpoint_thread, &w->checkpoint_runs, checkpoint_run, w);
     if (err) {
         sqlite_writer_close(w);
         return err;
@@ -410,17 +390,16 @@ enum cx_err sqlite_writer_open(struct ledger *ledger, struct sqlite_writer **ret
     return CX_OK;
 }
 
+/* The writer first: its last commit may ring the checkpointer. */
 static void end_threads(struct sqlite_writer *w)
 {
     pthread_mutex_lock(&w->lock);
     w->ending = true;
-    pthread_cond_broadcast(&w->queued);
-    pthread_cond_broadcast(&w->checkpoint);
     pthread_mutex_unlock(&w->lock);
-    if (w->writer_runs)
-        pthread_join(w->writer_thread, NULL);
-    if (w->checkpoint_runs)
-        pthread_join(w->checkpoint_thread, NULL);
+    worker_close(w->writing);
+    w->writing = NULL;
+    worker_close(w->checkpointing);
+    w->checkpointing = NULL;
 }
 
 void sqlite_writer_close(struct sqlite_writer *w)
@@ -433,8 +412,6 @@ void sqlite_writer_close(struct sqlite_writer *w)
         sqlite3_finalize(all[i]);
     db_close(w->checkpoint_db);
     db_close(w->db);
-    pthread_cond_destroy(&w->checkpoint);
-    pthread_cond_destroy(&w->queued);
     pthread_mutex_destroy(&w->copying);
     pthread_mutex_destroy(&w->lock);
     free(w);

@@ -5,30 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "base/assert.h"
-
-/* ---- rings ---- */
-
-void net_link_init(struct net_link *link) { link->prev = link->next = link; }
-
-bool net_link_is_alone(const struct net_link *link) { return link->next == link; }
-
-void net_link_add(struct net_link *ring, struct net_link *link)
-{
-    link->prev = ring->prev;
-    link->next = ring;
-    ring->prev->next = link;
-    ring->prev = link;
-}
-
-void net_link_remove(struct net_link *link)
-{
-    link->prev->next = link->next;
-    link->next->prev = link->prev;
-    net_link_init(link);
-}
+#include "base/clock.h"
 
 /* ---- turns ---- */
 
@@ -61,7 +40,7 @@ static void on_prepare(uv_prepare_t *prepare)
     struct net_loop *loop = prepare->data;
     end_turn(loop);
     uv_update_time(&loop->uv);
-    bool due = loop->timer_count > 0 && loop->heap[1]->at_ms <= uv_now(&loop->uv);
+    bool due = net_timers_next_ms(&loop->timers) <= uv_now(&loop->uv);
     if (due || !net_link_is_alone(&loop->dirty))
         uv_idle_start(&loop->idle, do_nothing);
     else
@@ -123,7 +102,7 @@ void net_loop_close(struct net_loop *loop)
     int err = uv_loop_close(&loop->uv);
     cx_assert(!err);
     SSL_CTX_free(loop->tls);
-    free(loop->heap);
+    net_timers_done(&loop->timers);
     free(loop);
 }
 
@@ -138,19 +117,14 @@ bool net_loop_turn(struct net_loop *loop, bool wait)
     bool alive = uv_run(&loop->uv, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
     end_turn(loop);
     arm(loop);  // libuv may have rung behind the last look at our timers
-    return alive || loop->timer_count > 0;
+    return alive || loop->timers.count > 0;
 }
 
 void net_loop_stop(struct net_loop *loop) { uv_stop(&loop->uv); }
 
 uint64_t net_now_ms(const struct net_loop *loop) { return uv_now(&loop->uv); }
 
-uint64_t net_wall_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
+uint64_t net_wall_ms(void) { return clock_wall_ms(); }
 
 void net_random(struct net_loop *loop, void *ret_data, size_t size)
 {
@@ -172,71 +146,7 @@ void net_random(struct net_loop *loop, void *ret_data, size_t size)
     }
 }
 
-/* ---- timers: a binary heap by time ---- */
-
-static bool is_before(const struct net_timer *a, const struct net_timer *b)
-{
-    return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->order < b->order;
-}
-
-static void heap_put(struct net_loop *loop, uint32_t slot, struct net_timer *timer)
-{
-    loop->heap[slot] = timer;
-    timer->slot = slot;
-}
-
-static void heap_up(struct net_loop *loop, uint32_t slot)
-{
-    struct net_timer *timer = loop->heap[slot];
-    for (; slot > 1 && is_before(timer, loop->heap[slot / 2]); slot /= 2)
-        heap_put(loop, slot, loop->heap[slot / 2]);
-    heap_put(loop, slot, timer);
-}
-
-static void heap_down(struct net_loop *loop, uint32_t slot)
-{
-    struct net_timer *timer = loop->heap[slot];
-    for (;;) {
-        uint32_t child = slot * 2;
-        if (child > loop->timer_count)
-            break;
-        if (child < loop->timer_count && is_before(loop->heap[child + 1], loop->heap[child]))
-            child++;
-        if (is_before(timer, loop->heap[child]))
-            break;
-        heap_put(loop, slot, loop->heap[child]);
-        slot = child;
-    }
-    heap_put(loop, slot, timer);
-}
-
-static void heap_remove(struct net_loop *loop, struct net_timer *timer)
-{
-    uint32_t slot = timer->slot;
-    cx_assert(slot > 0 && slot <= loop->timer_count);
-    cx_assert(loop->heap[slot] == timer);
-    struct net_timer *last = loop->heap[loop->timer_count--];
-    timer->slot = 0;
-    if (last == timer)
-        return;
-    heap_put(loop, slot, last);
-    heap_up(loop, slot);
-    heap_down(loop, last->slot);
-}
-
-static void heap_insert(struct net_loop *loop, struct net_timer *timer)
-{
-    if (loop->timer_count == loop->timer_cap) {
-        uint32_t cap = loop->timer_cap ? loop->timer_cap * 2 : 64;
-        struct net_timer **heap = realloc(loop->heap, ((size_t)cap + 1) * sizeof *heap);
-        cx_assert(heap);
-        loop->heap = heap;
-        loop->timer_cap = cap;
-    }
-    loop->timer_count++;
-    heap_put(loop, loop->timer_count, timer);
-    heap_up(loop, loop->timer_count);
-}
+/* ---- timers ---- */
 
 static void on_timer(uv_timer_t *uv_timer)
 {
@@ -249,7 +159,7 @@ static void on_timer(uv_timer_t *uv_timer)
  * delay for ever. */
 static void arm(struct net_loop *loop)
 {
-    uint64_t first_ms = loop->timer_count > 0 ? loop->heap[1]->at_ms : TIME_NEVER;
+    uint64_t first_ms = net_timers_next_ms(&loop->timers);
     if (first_ms == TIME_NEVER && loop->armed_ms != TIME_NEVER) {
         uv_timer_stop(&loop->timer);
         loop->armed_ms = TIME_NEVER;
@@ -260,18 +170,9 @@ static void arm(struct net_loop *loop)
     }
 }
 
-/* As many as there are now: a timer that always starts itself again with no delay gets its turns, but not
- * all of them at once. */
 static void fire_due(struct net_loop *loop)
 {
-    uint64_t now_ms = uv_now(&loop->uv);
-    for (uint32_t left = loop->timer_count; left > 0 && loop->timer_count > 0; left--) {
-        struct net_timer *timer = loop->heap[1];
-        if (timer->at_ms > now_ms)
-            break;
-        heap_remove(loop, timer);
-        timer->fire(timer->ctx);
-    }
+    net_timers_fire(&loop->timers, uv_now(&loop->uv));
     arm(loop);
 }
 
@@ -279,14 +180,10 @@ void net_timer_start_at(struct net_loop *loop, struct net_timer *timer, uint64_t
                         void *ctx)
 {
     cx_assert(fire);
-    if (timer->slot)
-        heap_remove(loop, timer);
-    timer->at_ms = at_ms;
-    timer->order = loop->timer_order++;
     timer->fire = fire;
     timer->ctx = ctx;
     timer->loop = loop;
-    heap_insert(loop, timer);
+    net_timers_set(&loop->timers, timer, at_ms);
     arm(loop);
 }
 
@@ -305,7 +202,7 @@ void net_timer_stop(struct net_timer *timer)
 {
     if (!timer->slot)
         return;
-    heap_remove(timer->loop, timer);
+    net_timers_remove(&timer->loop->timers, timer);
     arm(timer->loop);
 }
 

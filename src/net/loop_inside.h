@@ -6,14 +6,11 @@
 #include <uv.h>
 
 #include "net/loop.h"
+#include "net/ring.h"
+#include "net/timers.h"
 
 #define NET_READ_SIZE   (64 * 1024)
 #define NET_RANDOM_SIZE 512
-
-/* A place in a ring; alone it points to itself. */
-struct net_link {
-    struct net_link *prev, *next;
-};
 
 struct net_loop {
     uv_loop_t uv;
@@ -24,9 +21,7 @@ struct net_loop {
     uv_signal_t signal[2];
     void (*on_signal)(void *ctx, int signal);
     void *signal_ctx;
-    struct net_timer **heap;  // [timer_cap + 1]; 1 is the root
-    uint32_t timer_count, timer_cap;
-    uint64_t timer_order;   // how often timers were started
+    struct net_timers timers;
     uint64_t armed_ms;      // what `timer` waits for; TIME_NEVER: it is off
     struct net_link dirty;  // connections with something to do at the end of the turn
     struct net_link conns;  // all connections
@@ -35,11 +30,6 @@ struct net_loop {
     uint8_t random[NET_RANDOM_SIZE];
     char read[NET_READ_SIZE];  // what is read on its way to on_data
 };
-
-void net_link_init(struct net_link *link);
-bool net_link_is_alone(const struct net_link *link);
-void net_link_add(struct net_link *ring, struct net_link *link);  // as the last
-void net_link_remove(struct net_link *link);
 
 /* Of conn.c: what a connection does when its turn ends, and at the loop's end. */
 void net_conn_end_turn(struct net_link *dirty);

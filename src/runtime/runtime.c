@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/arena.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/utf8.h"
 #include "crypto/sha256.h"
 #include "runtime/engine.h"
@@ -378,13 +378,6 @@ void job_end_soon(struct runtime_job *job, enum runtime_finish finish, enum runt
 
 /* ---- measuring ---- */
 
-static uint64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
-}
-
 static void end_measure(struct runtime *rt, enum cx_err err, const char *detail)
 {
     void (*on_ready)(void *ctx, enum cx_err err, const char *detail) = rt->measure.on_ready;
@@ -398,7 +391,7 @@ static void measured_chunk(void *ctx, const char *text, size_t size, uint32_t to
     struct runtime *rt = ctx;
     (void)text, (void)size, (void)token_count;
     if (rt->measure.first_us == 0)
-        rt->measure.first_us = now_us();
+        rt->measure.first_us = clock_mono_us();
 }
 
 /* The first token is not counted in the speed, for what came before it is in the TTFT; unless no text came, which is
@@ -406,7 +399,7 @@ static void measured_chunk(void *ctx, const char *text, size_t size, uint32_t to
 static void measured_done(void *ctx, const struct runtime_result *result)
 {
     struct runtime *rt = ctx;
-    uint64_t end_us = now_us(), begin_us = rt->measure.begin_us, first_us = rt->measure.first_us;
+    uint64_t end_us = clock_mono_us(), begin_us = rt->measure.begin_us, first_us = rt->measure.first_us;
     uint64_t tokens = result->tokens_out;
     if (result->finish == RUNTIME_FINISH_ERROR) {
         end_measure(rt, CX_IO, result->error);
@@ -436,7 +429,7 @@ static enum cx_err start_measure(struct runtime *rt)
         .prompt = text,
         .max_tokens = MEASURE_TOKENS,
     };
-    rt->measure.begin_us = now_us();
+    rt->measure.begin_us = clock_mono_us();
     rt->measure.first_us = 0;
     return runtime_start(rt, &request, &sink, rt, &rt->measure.job);
 }
