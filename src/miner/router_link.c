@@ -18,6 +18,7 @@ struct router_link {
     uint32_t retry_ms;
     bool challenged, up, shut;
     uint64_t network;
+    struct mac_key mac_key;  // of what we say on this link, once challenged
     char why[256];
     struct buf out;
 };
@@ -88,18 +89,32 @@ static void hello_timeout(void *ctx) { router_link_drop(ctx, "the router did not
 
 /* ---- frames in ---- */
 
+static enum cx_err agree(struct router_link *link, const struct exchange_public *router,
+                         struct exchange_public *ret_own)
+{
+    struct exchange_offer offer;
+    exchange_offer_generate(&offer);
+    *ret_own = offer.public;
+    enum cx_err err = exchange_agree(&offer, EXCHANGE_CALLER, router, &link->mac_key);
+    exchange_offer_wipe(&offer);
+    return err;
+}
+
 static void answer_challenge(struct router_link *link, const struct link_challenge *challenge)
 {
     struct link_frame frame = {.type = LINK_HELLO, .hello.version = LINK_VERSION};
     link->network = challenge->network;
-    if (!link->options.events->on_challenge(link->options.ctx, challenge, &frame.hello)) {
+    if (!link->options.events->on_challenge(link->options.ctx, challenge, &frame.hello) ||
+        agree(link, &challenge->exchange, &frame.hello.exchange)) {
         router_link_drop(link, cx_detail());
         return;
     }
     const struct link_hello_terms terms = {.network = challenge->network,
                                            .router = challenge->router,
                                            .node = *key_address(link->options.key),
-                                           .nonce = challenge->nonce};
+                                           .nonce = challenge->nonce,
+                                           .router_exchange = challenge->exchange,
+                                           .node_exchange = frame.hello.exchange};
     frame.hello.node = terms.node;
     link_hello_sign(&terms, link->options.key, frame.hello.signature);
     link->challenged = true;
@@ -228,6 +243,7 @@ void router_link_close(struct router_link *link)
     net_timer_stop(&link->timer);
     net_timer_stop(&link->soon);
     net_ws_close(link->ws);
+    mac_key_wipe(&link->mac_key);
     buf_done(&link->out);
     free(link->ca_file);
     free(link);
@@ -244,6 +260,13 @@ bool router_link_send(struct router_link *link, const struct link_frame *frame)
 {
     if (!link->up)
         return false;
+    struct link_frame closed;
+    if (frame->type == LINK_PRECOMMIT && !frame->precommit.has_signature) {
+        closed = *frame;
+        closed.precommit.has_mac = true;
+        link_precommit_mac(&link->mac_key, &frame->precommit, &closed.precommit.mac);
+        frame = &closed;
+    }
     buf_reset(&link->out);
     link_encode(frame, &link->out);
     if (link->out.size > LINK_UP_SIZE_MAX) {

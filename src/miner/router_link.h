@@ -52,7 +52,7 @@ void router_link_start(struct router_link *link);
 bool router_link_is_up(const struct router_link *link);
 /* Up, and not full. */
 bool router_link_takes(const struct router_link *link);
-/* False: it is down, and the frame went nowhere. */
+/* False: it is down, and the frame went nowhere. A precommit without a signature gets the link's MAC. */
 bool router_link_send(struct router_link *link, const struct link_frame *frame);
 /* Breaks off and comes back; on_down comes soon. Allowed inside callbacks. */
 void router_link_drop(struct router_link *link, const char *why);

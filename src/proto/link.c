@@ -10,6 +10,7 @@
 #include "proto/json.h"
 
 #define HELLO_TAG    "corten/h"
+#define MAC_TAG      "corten/e"
 #define TAG_SIZE     8
 #define ID_TEXT_SIZE 21  // of a u64 in decimal, with its NUL
 
@@ -37,6 +38,8 @@ void link_hello_digest(const struct link_hello_terms *terms, struct hash *ret_di
     keccak_add(&k, terms->router.b, sizeof terms->router.b);
     keccak_add(&k, terms->nonce.b, sizeof terms->nonce.b);
     keccak_add(&k, terms->node.b, sizeof terms->node.b);
+    keccak_add(&k, terms->router_exchange.b, sizeof terms->router_exchange.b);
+    keccak_add(&k, terms->node_exchange.b, sizeof terms->node_exchange.b);
     keccak_end(&k, ret_digest);
 }
 
@@ -54,6 +57,28 @@ enum cx_err link_hello_check(const struct link_hello_terms *terms, const uint8_t
     link_hello_digest(terms, &digest);
     if (key_recover(&digest, signature, &signer) || !address_eq(&signer, &terms->node))
         return cx_fail(CX_DENIED, "signature: not the node's over this challenge");
+    return CX_OK;
+}
+
+/* ---- the precommit's MAC ---- */
+
+void link_precommit_mac(const struct mac_key *key, const struct link_precommit *precommit, struct hash *ret_mac)
+{
+    uint8_t said[TAG_SIZE + 8 + sizeof precommit->precommit.b];
+    memcpy(said, MAC_TAG, TAG_SIZE);
+    be64_put(said + TAG_SIZE, precommit->lease);
+    memcpy(said + TAG_SIZE + 8, precommit->precommit.b, sizeof precommit->precommit.b);
+    mac_make(key, said, sizeof said, ret_mac);
+}
+
+enum cx_err link_precommit_check(const struct mac_key *key, const struct link_precommit *precommit)
+{
+    struct hash right;
+    if (!precommit->has_mac)
+        return cx_fail(CX_DENIED, "mac: missing; where evidence is the channel a precommit carries the link's MAC");
+    link_precommit_mac(key, precommit, &right);
+    if (!mac_equal(right.b, precommit->mac.b, sizeof right.b))
+        return cx_fail(CX_DENIED, "mac: not this link's over lease %" PRIu64 " and its precommit", precommit->lease);
     return CX_OK;
 }
 
@@ -116,6 +141,7 @@ static void put_challenge(struct json_out *out, const struct link_challenge *f)
     put_id(out, "network", f->network);
     put_address(out, "router", &f->router);
     put_hash(out, "nonce", &f->nonce);
+    json_out_hex(out, "exchange", f->exchange.b, sizeof f->exchange.b);
     json_out_u64(out, "join_rule", f->join_rule);
     put_id(out, "join_fee", f->join_fee.credits);
     put_id(out, "stake_min", f->stake_min.credits);
@@ -128,6 +154,7 @@ static void put_hello(struct json_out *out, const struct link_hello *f)
     put_address(out, "node", &f->node);
     if (!address_is_zero(&f->operator))
         put_address(out, "operator", &f->operator);
+    json_out_hex(out, "exchange", f->exchange.b, sizeof f->exchange.b);
     json_out_hex(out, "signature", f->signature, sizeof f->signature);
     if (f->engine)
         put_term(out, "engine", TERM_engine, f->engine);
@@ -233,6 +260,8 @@ static void put_precommit(struct json_out *out, const struct link_precommit *f)
     put_hash(out, "precommit", &f->precommit);
     if (f->has_signature)
         json_out_hex(out, "signature", f->signature, sizeof f->signature);
+    if (f->has_mac)
+        put_hash(out, "mac", &f->mac);
 }
 
 static void put_commit(struct json_out *out, const struct link_commit *f)

@@ -19,6 +19,7 @@
 #include "core/record.h"
 #include "core/terms.h"
 #include "core/verdict.h"
+#include "crypto/exchange.h"
 #include "crypto/key.h"
 
 #define LINK_VERSION         1
@@ -93,15 +94,18 @@ struct link_challenge {
     uint64_t network;
     struct address router;
     struct hash nonce;
-    uint32_t join_rule;  // 0 open, 1 by invitation, 2 by approval
+    struct exchange_public exchange;  // its half, new for each link
+    uint32_t join_rule;               // 0 open, 1 by invitation, 2 by approval
     struct amount join_fee, stake_min;
     const struct link_model *model;  // [models]
     uint32_t models;
 };
-/* Who this is, proved over the challenge. An oracle leaves operator, engine, build and slots away. */
+/* Who this is, proved over the challenge and both halves of the exchange. An oracle leaves operator, engine, build and
+ * slots away. */
 struct link_hello {
     uint32_t version;
     struct address node, operator;
+    struct exchange_public exchange;    // this end's half
     uint8_t signature[SIGNATURE_SIZE];  // of link_hello_digest
     uint8_t engine;                     // enum engine; 0: none
     uint32_t slots;
@@ -151,7 +155,7 @@ struct link_offer {
     bool seed_of_client;
     bool stream;          // send chunks as they come
     bool together;        // reveal with the precommit: there is no neighbour to copy
-    bool channel;         // precommits carry no signature
+    bool channel;         // precommits carry the link's MAC in place of a signature
     bool reveal, cancel;  // due already
     enum assignment_state state;
     uint64_t chunks;  // frames of its stream that are there: it goes on behind them
@@ -176,8 +180,9 @@ struct link_chunk {
 struct link_precommit {
     uint64_t lease;
     struct hash precommit;
-    bool has_signature;
+    bool has_signature, has_mac;
     uint8_t signature[SIGNATURE_SIZE];
+    struct hash mac;  // of link_precommit_mac
 };
 struct link_commit {
     uint64_t lease;
@@ -291,16 +296,24 @@ enum cx_err link_decode(const char *text, size_t size, enum link_way way, struct
 void link_frame_done(struct link_frame *frame);
 const char *link_type_name(enum link_type type);
 
-/* What a hello signs: H("corten/h" | network u64 | router 20 | nonce 32 | node 20). */
+/* What a hello signs: H("corten/h" | network u64 | router 20 | nonce 32 | node 20 | router's exchange 32 | node's 32).
+ */
 struct link_hello_terms {
     uint64_t network;
     struct address router, node;
     struct hash nonce;
+    struct exchange_public router_exchange, node_exchange;
 };
 void link_hello_digest(const struct link_hello_terms *terms, struct hash *ret_digest);
 void link_hello_sign(const struct link_hello_terms *terms, const struct key *key,
                      uint8_t ret_signature[SIGNATURE_SIZE]);
 /* CX_DENIED: somebody else signed, or nobody. */
 enum cx_err link_hello_check(const struct link_hello_terms *terms, const uint8_t signature[SIGNATURE_SIZE]);
+
+/* What stands for a precommit's signature where a session's evidence is the channel: the MAC of
+ * "corten/e" | lease u64 | precommit 32 under the key that hello and challenge agreed on. */
+void link_precommit_mac(const struct mac_key *key, const struct link_precommit *precommit, struct hash *ret_mac);
+/* CX_DENIED: it has none, or another's. */
+enum cx_err link_precommit_check(const struct mac_key *key, const struct link_precommit *precommit);
 
 #endif

@@ -181,6 +181,7 @@ static void get_challenge(struct reading *r, struct link_challenge *f)
     get_id(r, "network", &f->network);
     get_hex(r, "router", f->router.b, sizeof f->router.b);
     get_hex(r, "nonce", f->nonce.b, sizeof f->nonce.b);
+    get_hex(r, "exchange", f->exchange.b, sizeof f->exchange.b);
     get_u32(r, "join_rule", &f->join_rule);
     get_id(r, "join_fee", &f->join_fee.credits);
     get_id(r, "stake_min", &f->stake_min.credits);
@@ -194,6 +195,7 @@ static void get_hello(struct reading *r, struct link_hello *f)
         r->err = json_fail(&r->at, "version", "%u is not spoken here: use %u", f->version, LINK_VERSION);
     get_hex(r, "node", f->node.b, sizeof f->node.b);
     may_hex(r, "operator", f->operator.b, sizeof f->operator.b);
+    get_hex(r, "exchange", f->exchange.b, sizeof f->exchange.b);
     get_hex(r, "signature", f->signature, sizeof f->signature);
     if (!r->err && json_has(&r->at, "engine"))
         f->engine = (uint8_t)get_term(r, "engine", TERM_engine);
@@ -314,6 +316,8 @@ static void get_precommit(struct reading *r, struct link_precommit *f)
     get_hex(r, "precommit", f->precommit.b, sizeof f->precommit.b);
     f->has_signature = !r->err && json_has(&r->at, "signature");
     may_hex(r, "signature", f->signature, sizeof f->signature);
+    f->has_mac = !r->err && json_has(&r->at, "mac");
+    may_hex(r, "mac", f->mac.b, sizeof f->mac.b);
 }
 
 static void get_commit(struct reading *r, struct link_commit *f)

@@ -32,10 +32,12 @@ void hub_challenge(struct hub_link *link)
     struct model_view view[LINK_MODELS_MAX];
     struct link_model model[LINK_MODELS_MAX];
     random_fill(link->nonce.b, sizeof link->nonce.b);
+    exchange_offer_generate(&link->exchange);
     const struct link_frame frame = {.type = LINK_CHALLENGE,
                                      .challenge = {.network = replica_network(hub->options.replica),
                                                    .router = *replica_router(hub->options.replica),
                                                    .nonce = link->nonce,
+                                                   .exchange = link->exchange.public,
                                                    .join_rule = (uint32_t)params->join_rule,
                                                    .join_fee = amount_of(params->join_fee),
                                                    .stake_min = amount_of(params->stake_min),
@@ -316,9 +318,17 @@ void hub_on_hello(struct hub_link *link, const struct link_hello *hello)
     const struct link_hello_terms terms = {.network = replica_network(hub->options.replica),
                                            .router = *replica_router(hub->options.replica),
                                            .node = hello->node,
-                                           .nonce = link->nonce};
+                                           .nonce = link->nonce,
+                                           .router_exchange = link->exchange.public,
+                                           .node_exchange = hello->exchange};
     if (link_hello_check(&terms, hello->signature)) {
         hub_refuse(link, "SIGNATURE", "%s", cx_detail());
+        return;
+    }
+    enum cx_err err = exchange_agree(&link->exchange, EXCHANGE_CALLED, &hello->exchange, &link->mac_key);
+    exchange_offer_wipe(&link->exchange);
+    if (err) {
+        hub_refuse(link, "EXCHANGE", "%s", cx_detail());
         return;
     }
     net_timer_stop(&link->timer);

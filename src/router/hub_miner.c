@@ -257,6 +257,8 @@ static void on_task_precommit(struct hub_link *link, const struct link_precommit
         view_session(replica_core(link->hub->options.replica), session, &view) && view.evidence == EVIDENCE_CHANNEL;
     if (!f->has_signature && !channel)
         hub_refuse(link, "SIGNATURE", "a precommit in this session is signed");
+    else if (!f->has_signature && link_precommit_check(&link->mac_key, f))
+        hub_refuse(link, "MAC", "%s", cx_detail());
     else
         tasks_on_precommit(link->hub->options.tasks, f->lease, &f->precommit, f->has_signature ? f->signature : NULL);
 }

@@ -54,6 +54,8 @@ struct hub_link {
     uint32_t refs;    // results that are on their way
     uint32_t number;  // as attached on the ledger; 0: it is not
     struct hash nonce;
+    struct exchange_offer exchange;  // wiped at the hello
+    struct mac_key mac_key;          // of what the node says on this link, from KNOWN on
     struct address node;
     struct net_timer timer;  // for the hello
     uint64_t since_ms;

@@ -4,6 +4,7 @@
 #include "base/hex.h"
 #include "base/prng.h"
 #include "crypto/keccak.h"
+#include "crypto/exchange.h"
 #include "crypto/mac.h"
 #include "crypto/random.h"
 #include "crypto/sha256.h"
@@ -154,6 +155,37 @@ TEST(mac, fits_only_its_key_its_data_and_its_own_bits)
     mac_key_wipe(&key);
     static const struct mac_key zero;
     CHECK_MEM(key.b, zero.b, sizeof key.b);
+}
+
+TEST(exchange, gives_both_ends_one_key_and_nobody_else)
+{
+    struct exchange_offer called, caller, third;
+    struct mac_key a, b, c;
+    exchange_offer_generate(&called);
+    exchange_offer_generate(&caller);
+    exchange_offer_generate(&third);
+    CHECK_EQ(exchange_agree(&called, EXCHANGE_CALLED, &caller.public, &a), CX_OK);
+    CHECK_EQ(exchange_agree(&caller, EXCHANGE_CALLER, &called.public, &b), CX_OK);
+    CHECK_MEM(a.b, b.b, sizeof a.b);
+    CHECK_EQ(exchange_agree(&third, EXCHANGE_CALLER, &called.public, &c), CX_OK);
+    CHECK(memcmp(a.b, c.b, sizeof a.b) != 0);
+    CHECK_EQ(exchange_agree(&called, EXCHANGE_CALLER, &caller.public, &c), CX_OK);  // each side has its own
+    CHECK(memcmp(a.b, c.b, sizeof a.b) != 0);
+    exchange_offer_wipe(&called);
+    static const struct exchange_offer zero;
+    CHECK_MEM(&called, &zero, sizeof called);
+}
+
+/* A half of small order would make the key known to all. */
+TEST(exchange, refuses_a_half_that_hides_nothing)
+{
+    struct exchange_offer own;
+    struct mac_key key;
+    static const struct exchange_public zero, one = {{1}};
+    exchange_offer_generate(&own);
+    CHECK_EQ(exchange_agree(&own, EXCHANGE_CALLED, &zero, &key), CX_INVALID);
+    CHECK_EQ(exchange_agree(&own, EXCHANGE_CALLER, &one, &key), CX_INVALID);
+    CHECK(strstr(cx_detail(), "exchange"));
 }
 
 TEST(random, does_not_repeat_itself)

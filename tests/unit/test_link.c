@@ -134,8 +134,37 @@ TEST(link, a_hello_is_good_for_one_router_network_and_nonce)
     other = terms;
     other.node.b[0] ^= 1;
     CHECK_EQ(link_hello_check(&other, signature), CX_DENIED);
+    other = terms;
+    other.router_exchange.b[0] = 1;
+    CHECK_EQ(link_hello_check(&other, signature), CX_DENIED);
+    other = terms;
+    other.node_exchange.b[31] = 1;
+    CHECK_EQ(link_hello_check(&other, signature), CX_DENIED);
     signature[40] ^= 1;
     CHECK_EQ(link_hello_check(&terms, signature), CX_DENIED);
+}
+
+TEST(link, a_mac_is_good_for_one_link_lease_and_precommit)
+{
+    struct mac_key link, other_link;
+    struct link_precommit f = {.lease = 5, .precommit.b = {1}};
+    mac_key_generate(&link);
+    mac_key_generate(&other_link);
+    CHECK_EQ(link_precommit_check(&link, &f), CX_DENIED);
+    CHECK(strstr(cx_detail(), "missing"));
+    f.has_mac = true;
+    link_precommit_mac(&link, &f, &f.mac);
+    CHECK_EQ(link_precommit_check(&link, &f), CX_OK);
+    CHECK_EQ(link_precommit_check(&other_link, &f), CX_DENIED);
+    struct link_precommit other = f;
+    other.lease = 6;
+    CHECK_EQ(link_precommit_check(&link, &other), CX_DENIED);
+    other = f;
+    other.precommit.b[31] = 1;
+    CHECK_EQ(link_precommit_check(&link, &other), CX_DENIED);
+    other = f;
+    other.mac.b[0] ^= 1;
+    CHECK_EQ(link_precommit_check(&link, &other), CX_DENIED);
 }
 
 /* ---- whatever comes ---- */
@@ -282,6 +311,7 @@ static void some_frame_up(struct maker *m, struct link_frame *f)
                                        .slots = below(m, 65),
                                        .build = coin(m) ? "corten/1" : NULL};
         fill(m, f->hello.node.b, 20);
+        fill(m, f->hello.exchange.b, 32);
         fill(m, f->hello.signature, SIGNATURE_SIZE);
     } else if (f->type == LINK_SUBMIT) {
         f->submit = (struct link_submit){.ref = id(m), .entry = some_bytes(m, ENTRY_SIZE_MAX)};
@@ -295,8 +325,9 @@ static void some_frame_up(struct maker *m, struct link_frame *f)
             .lease = id(m), .n = id(m), .text = some_text(m), .tokens = below(m, 9), .has_head = coin(m)};
         fill(m, f->chunk.head.b, 32);
     } else if (f->type == LINK_PRECOMMIT) {
-        f->precommit = (struct link_precommit){.lease = id(m), .has_signature = coin(m)};
+        f->precommit = (struct link_precommit){.lease = id(m), .has_signature = coin(m), .has_mac = coin(m)};
         fill(m, f->precommit.signature, SIGNATURE_SIZE);
+        fill(m, f->precommit.mac.b, 32);
     } else if (f->type == LINK_COMMIT) {
         f->commit =
             (struct link_commit){.lease = id(m), .record = some_bytes(m, RECORD_SIZE_MAX), .text = some_text(m)};
@@ -318,6 +349,7 @@ static void some_frame_down(struct maker *m, struct link_frame *f)
         f->challenge = (struct link_challenge){
             .network = id(m), .join_rule = below(m, 3), .join_fee = {id(m)}, .stake_min = {id(m)}};
         fill(m, f->challenge.nonce.b, 32);
+        fill(m, f->challenge.exchange.b, 32);
         f->challenge.models = some_models(m, &f->challenge.model);
     } else if (f->type == LINK_WELCOME) {
         f->welcome = (struct link_welcome){.link = below(m, 99),

@@ -746,8 +746,10 @@ TEST(network, garbage_on_a_link_ends_that_link_alone_with_a_name)
     char zeros[131];
     memset(zeros, '0', sizeof zeros);
     struct buf hello = {0};
-    buf_printf(&hello, "{\"type\":\"hello\",\"version\":1,\"node\":\"0x%.40s\",\"signature\":\"0x%.130s\"}", zeros,
-               zeros);
+    buf_printf(
+        &hello,
+        "{\"type\":\"hello\",\"version\":1,\"node\":\"0x%.40s\",\"exchange\":\"0x%.64s\",\"signature\":\"0x%.130s\"}",
+        zeros, zeros, zeros);
     const char *const path[] = {LINK_PATH_MINER, LINK_PATH_ORACLE};
     const char *const protocol[] = {LINK_PROTOCOL_MINER, LINK_PROTOCOL_ORACLE};
     for (int i = 0; i < 2; i++) {
@@ -775,13 +777,18 @@ TEST(network, garbage_on_a_link_ends_that_link_alone_with_a_name)
 static void probe_hello(struct world *w, struct probe *probe, const struct key *key)
 {
     struct link_frame challenge, hello = {.type = LINK_HELLO, .hello.version = LINK_VERSION};
+    struct exchange_offer offer;
     struct buf text = {0};
+    exchange_offer_generate(&offer);
     CHECK_EQ(link_decode(probe->said, strlen(probe->said), LINK_D, &challenge), CX_OK);
     const struct link_hello_terms terms = {.network = challenge.challenge.network,
                                            .router = challenge.challenge.router,
                                            .node = *key_address(key),
-                                           .nonce = challenge.challenge.nonce};
+                                           .nonce = challenge.challenge.nonce,
+                                           .router_exchange = challenge.challenge.exchange,
+                                           .node_exchange = offer.public};
     hello.hello.node = terms.node;
+    hello.hello.exchange = offer.public;
     link_hello_sign(&terms, key, hello.hello.signature);
     link_encode(&hello, &text);
     probe->said[0] = '\0';

@@ -12,7 +12,8 @@ struct end {
     struct http_server *server;
     struct net_ws *ws;  // the router's end
     uint32_t downs, frames, accepted;
-    bool wanted;  // on_challenge's answer
+    bool wanted;                     // on_challenge's answer
+    struct exchange_offer exchange;  // the router's
     char why[256], heard[4096], url[64];
     struct net_timer patience;
 };
@@ -138,7 +139,9 @@ static void begin(struct end *e)
     uint32_t before = e->accepted;
     UNTIL(e, e->accepted > before);
     e->heard[0] = '\0';
-    say(e, &(struct link_frame){.type = LINK_CHALLENGE, .challenge = {.network = 5, .nonce.b = {1}}});
+    exchange_offer_generate(&e->exchange);
+    say(e, &(struct link_frame){.type = LINK_CHALLENGE,
+                                .challenge = {.network = 5, .nonce.b = {1}, .exchange = e->exchange.public}});
 }
 
 /* ---- tests ---- */
@@ -174,7 +177,11 @@ TEST(router_link, says_hello_and_is_up_when_that_is_answered)
     CHECK_EQ(link_decode(e->heard, strlen(e->heard), LINK_U, &hello), CX_OK);
     CHECK_EQ(hello.type, LINK_HELLO);
     CHECK_EQ(hello.hello.slots, 3);
-    const struct link_hello_terms terms = {.network = 5, .node = *key_address(e->key), .nonce.b = {1}};
+    const struct link_hello_terms terms = {.network = 5,
+                                           .node = *key_address(e->key),
+                                           .nonce.b = {1},
+                                           .router_exchange = e->exchange.public,
+                                           .node_exchange = hello.hello.exchange};
     CHECK_EQ(link_hello_check(&terms, hello.hello.signature), CX_OK);
     link_frame_done(&hello);
     CHECK(!router_link_is_up(e->link));
