@@ -3,8 +3,8 @@
 
 #include "base/hex.h"
 #include "base/prng.h"
-#include "crypto/keccak.h"
 #include "crypto/exchange.h"
+#include "crypto/keccak.h"
 #include "crypto/mac.h"
 #include "crypto/random.h"
 #include "crypto/sha256.h"
