@@ -355,7 +355,10 @@ static enum cx_err verify_answer(const struct receipt *r, uint32_t i, struct buf
         return cx_fail(CX_INVALID, "answers[%u].precommit: not the hash of this record, salt, node and lease", i);
     report(out, "answer %u: the record is what the node had precommitted to", i);
     if (!a->has_signature) {
-        report(out, "answer %u: evidence is the channel: the router's word that the node's link vouched for it, and no signature", i);
+        report(out,
+               "answer %u: evidence is the channel: the router's word that the node's link vouched for it, and no "
+               "signature",
+               i);
         return CX_OK;
     }
     const struct command cmd = {.type = COMMAND_TASK_PRECOMMIT,
