@@ -4,6 +4,7 @@
 # make unit       builds and runs the unit tests; ONLY=place for one place, SAN=address,undefined with
 #                 BUILD=build-san for a build with sanitizers
 # make wasm       builds the core alone for WebAssembly: build/core.wasm
+# make bench      builds the measuring programs: build/bench/core, ... (docs/performance.md)
 # make lint       looks for what compilers do not: layers, banned calls, references, layout
 # make format     lays out all C files as .clang-format says
 # make clean      removes what was built
@@ -154,6 +155,19 @@ wasm: $(BUILD)/core.wasm
 .PHONY: unit
 unit: $(BUILD)/unit
 	$(RUN) $(BUILD)/unit $(UNIT_FLAGS) $(ONLY)
+
+# ---- measuring -----------------------------------------------------------------------------------
+
+# Each program bench/NAME.c becomes build/bench/NAME; what they share has a header beside it.
+BENCH_LIB := $(patsubst %.h,$(BUILD)/%.o,$(wildcard bench/*.h)) $(BUILD)/bench/load_work.o
+BENCH := $(patsubst %.c,$(BUILD)/%,$(filter-out $(BENCH_LIB:$(BUILD)/%.o=%.c),$(wildcard bench/*.c)))
+
+$(BENCH): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB) $(BUILD)/libcorten.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+.PHONY: bench
+bench: $(BENCH)
 
 include tests/engines/engines.mk
 

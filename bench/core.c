@@ -1,0 +1,156 @@
+/* bench/core: how many commands a second core_apply takes on one thread, and what a task costs in memory.
+ *
+ * 100,000 nodes throughout; 10,000, 100,000 and 1,000,000 live tasks, of which four tenths are assigned. Measured is
+ * core_apply with core_batch_end, in CPU time of the thread, in batches of BATCH_ENTRIES_MAX; making the commands, and
+ * what the router learns from their events, is not. Then the same with decoding, and each command by itself.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "load.h"
+#include "measure.h"
+
+#define NODES 100000
+#define USERS 10000
+#define TASKS 1000000
+#define WARM  4  // commands for each live lease before anything is measured
+
+static const uint32_t sizes[] = {10000, 100000, TASKS};
+
+struct result {
+    uint32_t live, assigned;
+    uint64_t commands, ns;         // core_apply
+    uint64_t decoded, decoded_ns;  // command_decode and core_apply
+    struct spread kind[COMMAND_TYPE_END];
+    uint64_t clock_ns;  // what reading the clock twice adds to each of `kind`
+};
+
+static uint64_t apply_batch(struct load *load, bool decode)
+{
+    struct command cmd;
+    const uint8_t *signature;
+    uint64_t begin = thread_ns();
+    for (uint32_t i = 0; i < load->count; i++) {
+        struct load_entry *e = &load->entry[i];
+        if (decode) {
+            cmd.time_ms = e->cmd.time_ms;
+            cmd.author = e->cmd.author;
+            BENCH_MUST(command_decode(e->bytes, &cmd, &signature));
+            for (uint32_t k = 0; k < cmd.signer_count; k++)
+                cmd.signer[k] = e->cmd.signer[k];
+        }
+        load_note(load, i, core_apply(load->core, e->bytes, decode ? &cmd : &e->cmd, &load->out), &load->out);
+    }
+    core_batch_end(load->core);
+    return thread_ns() - begin;
+}
+
+static void measure_batches(struct load *load, double seconds, bool decode, uint64_t *ret_commands, uint64_t *ret_ns)
+{
+    uint64_t until = wall_ns() + (uint64_t)(seconds * 1e9);
+    *ret_commands = *ret_ns = 0;
+    while (wall_ns() < until) {
+        load_make(load);
+        *ret_ns += apply_batch(load, decode);
+        *ret_commands += load->count;
+        load_learn(load);
+    }
+}
+
+static void measure_kinds(struct load *load, double seconds, struct result *r)
+{
+    uint64_t until = wall_ns() + (uint64_t)(seconds * 1e9);
+    uint64_t begin = wall_ns();
+    for (int i = 0; i < 1000; i++)
+        wall_ns();
+    r->clock_ns = (wall_ns() - begin) / 1000;
+    while (wall_ns() < until) {
+        load_make(load);
+        for (uint32_t i = 0; i < load->count; i++) {
+            struct load_entry *e = &load->entry[i];
+            begin = wall_ns();
+            enum verdict verdict = core_apply(load->core, e->bytes, &e->cmd, &load->out);
+            spread_add(&r->kind[e->cmd.type], wall_ns() - begin);
+            load_note(load, i, verdict, &load->out);
+        }
+        core_batch_end(load->core);
+        load_learn(load);
+    }
+}
+
+static void measure(struct load *load, uint32_t tasks, double seconds, struct result *ret)
+{
+    load_fill(load, tasks);
+    for (uint64_t i = 0; i < (uint64_t)load->leases * WARM; i += load->count)
+        load_run(load);
+    measure_batches(load, seconds, false, &ret->commands, &ret->ns);
+    measure_batches(load, seconds / 2, true, &ret->decoded, &ret->decoded_ns);
+    measure_kinds(load, seconds / 2, ret);
+    ret->live = load->core->session_queue.tasks.live;
+    ret->assigned = load->core->session_queue.assignment_live;
+    BENCH_MUST(ret->live + BATCH_ENTRIES_MAX > tasks);
+    BENCH_MUST(ret->assigned > (uint64_t)tasks * 39 / 100);
+}
+
+static double per_second(uint64_t count, uint64_t ns) { return (double)count * 1e9 / (double)ns; }
+
+static void show(const struct result *r)
+{
+    printf("\n%u live tasks, %u assigned: %.0f commands/s (%.0f ns each); with decoding %.0f/s (%.0f ns)\n", r->live,
+           r->assigned, per_second(r->commands, r->ns), (double)r->ns / (double)r->commands,
+           per_second(r->decoded, r->decoded_ns), (double)r->decoded_ns / (double)r->decoded);
+    printf("    %-18s %9s %8s %8s   (wall ns, of which the clock %u)\n", "command", "count", "p50", "p99",
+           (unsigned)r->clock_ns);
+    for (uint32_t type = 0; type < COMMAND_TYPE_END; type++)
+        if (r->kind[type].count > 0)
+            printf("    %-18s %9llu %8llu %8llu\n", command_find(type)->name, (unsigned long long)r->kind[type].count,
+                   (unsigned long long)spread_at(&r->kind[type], 0.5),
+                   (unsigned long long)spread_at(&r->kind[type], 0.99));
+}
+
+/* Bytes of the arena that one more row takes: rows, indexes, and what other modules keep beside them. */
+static double bytes_each(const struct load *load, uint16_t param)
+{
+    struct cmd_genesis genesis = load->genesis;
+    uint8_t params[1024];
+    size_t size[2];
+    BENCH_MUST(genesis.params.size <= sizeof params);
+    genesis.params.data = params;
+    for (uint32_t n = 0; n < 2; n++) {
+        for (uint32_t i = 0; i < genesis.params.size; i++)
+            params[i] = load->genesis.params.data[i];
+        for (uint32_t i = 0; i < genesis.params.size; i += 10)
+            if (be16(params + i) == param)
+                be64_put(params + i + 2, (n + 1) * (uint64_t)TASKS);
+        size[n] = core_size(&genesis);
+    }
+    return (double)(size[1] - size[0]) / TASKS;
+}
+
+int main(int argc, char **argv)
+{
+    struct bench_options o = bench_options(argc, argv, "bench/core", 5);
+    uint64_t begin = process_ns();
+    struct load *load = load_open(&(struct load_options){.nodes = NODES, .users = USERS, .tasks = TASKS});
+    printf("%u nodes in %u sessions, %u users: made in %.1f s of CPU; the core takes %.0f MiB\n", NODES, load->sessions,
+           USERS, (double)(process_ns() - begin) / 1e9, (double)load->core_size / 1048576);
+    double task = bytes_each(load, 12), assignment = bytes_each(load, 13);
+    printf("a task takes %.0f bytes with its indexes and its reservation (row %zu), an assignment %.0f (row %zu)\n",
+           task, sizeof(struct task), assignment, sizeof(struct assignment));
+
+    struct result *result = bench_take(ARRAY_COUNT(sizes), sizeof *result);
+    for (uint32_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+        measure(load, sizes[i], o.seconds, &result[i]);
+        show(&result[i]);
+    }
+    const struct result *few = &result[0], *many = &result[ARRAY_COUNT(sizes) - 1];
+    double flatness = (double)many->ns / (double)many->commands / ((double)few->ns / (double)few->commands);
+    core_check(load->core);
+    printf("\ncost of a command at %u tasks / at %u: %.2f; CPU in all %.1f s\n", many->live, few->live, flatness,
+           (double)process_ns() / 1e9);
+    if (o.json)
+        printf("{\"commands_per_s\": %.0f, \"bytes_per_task\": %.0f, \"flatness\": %.3f}\n",
+               per_second(many->commands, many->ns), task, flatness);
+    free(result);
+    load_close(load);
+}
