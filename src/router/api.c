@@ -13,6 +13,7 @@
 #include "proto/link.h"
 #include "router/api_parts.h"
 #include "router/api_payloads.h"
+#include "router/prompt.h"
 
 #define REQUEST_ID_SIZE_MAX 128
 #define BEARER              "Bearer "
@@ -380,7 +381,7 @@ static void on_event(void *ctx, const struct replica_moment *moment, const struc
     struct api *api = ctx;
     if (event->type == EVENT_NODE_MOVED || event->type == EVENT_NODE_ATTACHED || event->type == EVENT_NODE_DETACHED)
         api->dirty = true;
-    completion_on_event(api, moment, event);
+    prompts_on_event(api, moment, event);
 }
 
 static void on_batch(void *ctx)
@@ -425,7 +426,7 @@ void api_close(struct api *api)
 {
     if (!api)
         return;
-    completion_close_all(api);
+    prompts_drop(api);
     select_close(api->select);
     payloads_done(api);
     free(api);
@@ -433,8 +434,8 @@ void api_close(struct api *api)
 
 void api_drain(struct api *api) { api->draining = true; }
 
-void api_stop(struct api *api) { completion_stop_all(api); }
+void api_stop(struct api *api) { prompts_stop(api); }
 
-void api_abandon(struct api *api) { completion_close_all(api); }
+void api_abandon(struct api *api) { prompts_drop(api); }
 
 uint32_t api_streams(const struct api *api) { return api->streams; }

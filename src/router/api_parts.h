@@ -15,7 +15,7 @@
 #define CALL_PART_SIZE_MAX 255  // bytes of what stands for one
 
 struct call;
-struct completion;
+struct prompt;
 typedef void handler(struct call *call);
 typedef void call_then(struct call *call, const struct replica_outcome *outcome);
 
@@ -45,7 +45,7 @@ struct api {
     struct select *select;
     struct replica_listener listener;
     struct metrics metrics;
-    struct completion *completion;  // under way
+    struct prompt *prompt;  // under way
     uint32_t streams;
     bool ready, was_ready, draining, dirty;
     uint64_t admin_nonce;  // the last that we used
@@ -71,13 +71,6 @@ const struct route *api_routes(uint32_t *ret_count);
 const struct route *route_find(enum http_method method, const char *path, char (*ret_part)[CALL_PART_SIZE_MAX + 1],
                                struct api_error *ret_error);
 bool call_may(const struct call *call, uint32_t scope);
-
-/* ---- completion.c ---- */
-
-/* A decline for want of context is told by no end: it is noted as it happens. */
-void completion_on_event(struct api *api, const struct replica_moment *moment, const struct event *event);
-void completion_stop_all(struct api *api);   // with an error
-void completion_close_all(struct api *api);  // without a word
 
 /* ---- api_answer.c: each ends the call ---- */
 

@@ -1,7 +1,7 @@
-/* completion.h - one prompt: from a request's body to the last byte of its answer, in any of the dialects.
+/* completion.h - a prompt over HTTP: from a request's body to the last byte of its answer, in any of the dialects.
  *
- *      body --request.h--> select --session--> tasks_submit --accepted--> text… --> the end
- *                                      \-> refused: an error, and nothing was charged
+ *      body --request.h--> prompt.h --> text… --> the end
+ *                                \-> refused: an error, and nothing was charged
  *
  * A stream begins with the first text, or after API_KEEP_ALIVE_MS, so that what fails early fails with a status of its
  * own. It ends once: with finish reason, usage and [DONE]; or with one error, and no [DONE].
@@ -11,8 +11,7 @@
 #ifndef CORTEN_ROUTER_COMPLETION_H
 #define CORTEN_ROUTER_COMPLETION_H
 
-#include "proto/request.h"
-#include "router/api_parts.h"
+#include "router/prompt.h"
 
 enum dialect {
     DIALECT_CHAT,    // OpenAI's chat completions
@@ -21,28 +20,15 @@ enum dialect {
 };
 
 struct completion {
-    struct completion *next, **at;  // the api's list
+    struct prompt prompt;
     struct call *call;
     enum dialect dialect;
-    bool by_urn;  // a route that answers with references
-    struct request request;
-    struct buf canonical;
-    struct hash reference;  // zero: none
-    struct select_wait *wait;
-    struct selected selected;
-    struct task_watch *watch;
-    uint64_t task, session;
-    char model[65];
-    char fingerprint[16];
+    bool by_urn;      // a route that answers with references
+    bool onlooker;    // of a task that was there before
+    bool begun, led;  // the head went out; the first chunk did
     uint64_t created_s;
-    enum session_result result;
-    uint32_t retries;         // of a session that closed under us
-    bool stream, begun, led;  // the head went out; the first chunk did
-    bool context;             // a node declined for want of context
-    size_t sent;              // bytes of text
-    uint64_t sent_ms;         // when something went out last
+    uint64_t sent_ms;  // when something went out last
     struct net_timer keep_alive;
-    struct net_timer interrupted;  // said soon, unless the task ends in the same moment
 };
 
 /* Takes the call: reads its body, and answers in the end. `session`: named by the path; 0: not. */
@@ -54,11 +40,8 @@ void completion_resume(struct call *call, uint64_t session, uint64_t task, size_
 
 struct completion *completion_new(struct call *call, enum dialect dialect);
 void completion_stream(struct completion *c);  // it will
-void completion_submit(struct completion *c);  // to c->session
 /* Answers with an error, or ends the stream with it; c is gone. */
 void completion_fail(struct completion *c, const struct api_error *error);
-/* Finds the session, and submits. */
-void completion_select(struct completion *c);
 
 /* ---- completion_write.c ---- */
 

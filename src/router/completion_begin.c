@@ -1,4 +1,4 @@
-/* What a client asks: its body and headers, and the session that is to answer. */
+/* What a client asks: its body and headers. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,98 +8,6 @@
 #include "payload/payload.h"
 #include "router/api_payloads.h"
 #include "router/completion.h"
-
-/* ---- the session ---- */
-
-static void selected(struct completion *c)
-{
-    struct api_error error;
-    const struct selected *s = &c->selected;
-    if (s->verdict == VERDICT_ACCEPTED) {
-        c->session = s->session;
-        completion_submit(c);
-        return;
-    }
-    error_of_verdict(s->verdict, &error);
-    error.param = s->param;
-    if (s->message[0])
-        snprintf(error.message, sizeof error.message, "%s", s->message);
-    completion_fail(c, &error);
-}
-
-static void on_selected(void *ctx, enum cx_err err, const struct selected *s)
-{
-    struct completion *c = ctx;
-    struct api_error error;
-    c->wait = NULL;
-    c->selected = *s;
-    if (!err) {
-        selected(c);
-        return;
-    }
-    error_of_world(err, cx_detail(), &error);
-    completion_fail(c, &error);
-}
-
-/* The number of a term that the request names in any case, or -1 where it names none; -2: there is no such. */
-static int find_term(enum term_set set, const char *text, size_t size)
-{
-    char name[32];
-    if (size == 0)
-        return -1;
-    if (size >= sizeof name)
-        return -2;
-    for (size_t i = 0; i < size; i++)
-        name[i] = (char)(text[i] >= 'a' && text[i] <= 'z' ? text[i] - 'a' + 'A' : text[i] == '-' ? '_' : text[i]);
-    name[size] = 0;
-    int value = term_find(set, name);
-    return value < 0 ? -2 : value;
-}
-
-static bool read_term(struct completion *c, enum term_set set, const char *param, const char *text, size_t size,
-                      int *ret_value)
-{
-    struct api_error error = {0};
-    *ret_value = find_term(set, text, size);
-    if (*ret_value != -2)
-        return true;
-    error_say(&error, 400, "VALUE_INVALID", param, "%s: \"%.*s\" is not known", param, (int)(size < 40 ? size : 40),
-              text);
-    completion_fail(c, &error);
-    return false;
-}
-
-void completion_select(struct completion *c)
-{
-    const struct request *r = &c->request;
-    struct call *call = c->call;
-    const char *mode = http_header(call->x, "Corten-Mode");
-    struct select_wish wish = {
-        .account = call->account,
-        .key_model = call->key.model,
-        .key_session = call->key.session,
-        .session = r->corten.session,
-        .model = (const char *)r->model.data,
-        .model_size = r->model.size,
-        .redundancy = r->corten.redundancy,
-    };
-    if (!read_term(c, TERM_validation_policy, "validation", (const char *)r->corten.validation.data,
-                   r->corten.validation.size, &wish.validation) ||
-        !read_term(c, TERM_session_privacy, "privacy", (const char *)r->corten.privacy.data, r->corten.privacy.size,
-                   &wish.privacy) ||
-        !read_term(c, TERM_session_mode, "Corten-Mode", mode, mode ? strlen(mode) : 0, &wish.mode))
-        return;
-    if (wish.privacy == PRIVACY_ENCRYPTED) {
-        struct api_error error = {0};
-        error_say(&error, 501, "NOT_BUILT", "privacy", "encrypted sessions are not built in this version");
-        completion_fail(c, &error);
-        return;
-    }
-    if (select_session(call->api->select, &wish, &c->selected, on_selected, c, &c->wait))
-        selected(c);
-}
-
-/* ---- requests ---- */
 
 /* A native prompt may be named by its URN, of a payload that the caller may read: puts its text in its place. */
 static enum cx_err fetch_prompt(const struct completion *c, json_t *body)
@@ -126,14 +34,14 @@ static enum cx_err read_native(struct completion *c, const char *text, size_t si
 {
     json_t *body = NULL;
     if (!c->by_urn)
-        return request_read_native(text, size, &c->request);
+        return request_read_native(text, size, &c->prompt.request);
     enum cx_err err = json_parse(text, size, API_PROMPT_BODY_MAX, &body);
     if (!err)
         err = fetch_prompt(c, body);
     if (!err) {
         struct buf whole = {0};
         json_canonical(&whole, body);
-        err = request_read_native(whole.data, whole.size, &c->request);
+        err = request_read_native(whole.data, whole.size, &c->prompt.request);
         buf_done(&whole);
     }
     json_decref(body);
@@ -146,8 +54,8 @@ static bool read_body(struct completion *c)
     const char *body = http_request_body(c->call->x, &size);
     enum cx_err err = CX_OK;
     switch (c->dialect) {
-    case DIALECT_CHAT: err = request_read_chat(body, size, &c->request); break;
-    case DIALECT_TEXT: err = request_read_completion(body, size, &c->request); break;
+    case DIALECT_CHAT: err = request_read_chat(body, size, &c->prompt.request); break;
+    case DIALECT_TEXT: err = request_read_completion(body, size, &c->prompt.request); break;
     case DIALECT_NATIVE: err = read_native(c, body, size); break;
     }
     if (!err)
@@ -164,27 +72,22 @@ static bool read_body(struct completion *c)
 /* The client's own name for the request, from its body or header. */
 static bool read_reference(struct completion *c)
 {
-    struct span text = c->request.corten.client_reference;
+    struct api_error error;
+    struct span text = c->prompt.request.corten.client_reference;
     const char *header = http_header(c->call->x, "Idempotency-Key");
     if (text.size == 0 && header)
         text = (struct span){(const uint8_t *)header, (uint32_t)strlen(header)};
-    if (text.size > API_REFERENCE_MAX) {
-        struct api_error error = {0};
-        error_say(&error, 400, "VALUE_INVALID", "client_reference", "a reference has at most %d bytes",
-                  API_REFERENCE_MAX);
-        completion_fail(c, &error);
-        return false;
-    }
-    if (text.size > 0)
-        keccak256(text.data, text.size, &c->reference);
-    return true;
+    if (prompt_refer(&c->prompt, text, &error))
+        return true;
+    completion_fail(c, &error);
+    return false;
 }
 
 static bool read_session(struct completion *c, uint64_t session)
 {
     const char *header = http_header(c->call->x, "Corten-Session");
     if (session != 0) {
-        c->request.corten.session = session;
+        c->prompt.request.corten.session = session;
     } else if (header) {
         char *end;
         unsigned long long id = strtoull(header, &end, 10);
@@ -194,7 +97,7 @@ static bool read_session(struct completion *c, uint64_t session)
             completion_fail(c, &error);
             return false;
         }
-        c->request.corten.session = id;
+        c->prompt.request.corten.session = id;
     }
     return true;
 }
@@ -205,7 +108,7 @@ void completion_start(struct call *call, enum dialect dialect, bool by_urn, uint
     c->by_urn = by_urn;
     if (!read_body(c) || !read_reference(c) || !read_session(c, session))
         return;
-    if (c->request.stream)
+    if (c->prompt.request.stream)
         completion_stream(c);
-    completion_select(c);
+    prompt_start(&c->prompt);
 }

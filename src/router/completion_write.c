@@ -9,15 +9,15 @@ static const char *finish_reason(enum finish finish) { return finish == FINISH_L
 static void put_head(const struct completion *c, struct json_out *out, const char *object)
 {
     char id[40];
-    snprintf(id, sizeof id, "%s-%016" PRIx64, c->dialect == DIALECT_CHAT ? "chatcmpl" : "cmpl", c->task);
+    snprintf(id, sizeof id, "%s-%016" PRIx64, c->dialect == DIALECT_CHAT ? "chatcmpl" : "cmpl", c->prompt.task);
     json_out_text(out, "id", id);
     json_out_text(out, "object", object);
     json_out_u64(out, "created", c->created_s);
-    json_out_text(out, "model", c->model);
-    json_out_text(out, "system_fingerprint", c->fingerprint[0] ? c->fingerprint : NULL);
+    json_out_text(out, "model", c->prompt.model);
+    json_out_text(out, "system_fingerprint", c->prompt.fingerprint[0] ? c->prompt.fingerprint : NULL);
     if (c->dialect == DIALECT_NATIVE) {
-        out_id(out, "task_id", c->task);
-        out_id(out, "session_id", c->session);
+        out_id(out, "task_id", c->prompt.task);
+        out_id(out, "session_id", c->prompt.session);
     }
 }
 
@@ -33,9 +33,9 @@ static void put_usage(struct json_out *out, const struct task_end *end)
 static void put_corten(const struct completion *c, struct json_out *out, const struct task_end *end)
 {
     json_out_object(out, "corten");
-    out_id(out, "session_id", c->session);
-    json_out_text(out, "session_reason", c->selected.reason);
-    out_id(out, "task_id", c->task);
+    out_id(out, "session_id", c->prompt.session);
+    json_out_text(out, "session_reason", c->prompt.selected.reason);
+    out_id(out, "task_id", c->prompt.task);
     out_amount(out, "charged", end->charged);
     json_out_u64(out, "seq", end->seq);
     out_urn(out, "urn", &end->payload_digest);
@@ -53,7 +53,7 @@ static bool is_chat(const struct completion *c) { return c->dialect == DIALECT_C
 /* Opens the event and its object, up to and with "choices". The id is where a resumed stream goes on. */
 static void event_begin(struct completion *c, struct buf *out, struct json_out *json)
 {
-    buf_printf(out, "id: %zu\ndata: ", c->sent);
+    buf_printf(out, "id: %zu\ndata: ", c->prompt.sent);
     json_out_init(json, out);
     json_out_object(json, NULL);
     put_head(c, json, is_chat(c) ? "chat.completion.chunk" : "text_completion");
@@ -95,7 +95,7 @@ static void put_lead(struct completion *c, struct buf *out)
         return;
     event_begin(c, out, &json);
     put_choice(c, &json, "assistant", "", 0, NULL);
-    if (c->request.include_usage)
+    if (c->prompt.request.include_usage)
         json_out_null(&json, "usage");
     event_end(out, &json);
 }
@@ -105,10 +105,9 @@ void completion_put_text(struct completion *c, struct buf *out, const char *text
     struct json_out json;
     if (!c->led)
         put_lead(c, out);
-    c->sent += size;
     event_begin(c, out, &json);
     put_choice(c, &json, NULL, text, size, NULL);
-    if (c->request.include_usage)
+    if (c->prompt.request.include_usage)
         json_out_null(&json, "usage");
     event_end(out, &json);
 }
@@ -120,7 +119,7 @@ void completion_put_last(struct completion *c, struct buf *out, const struct tas
         put_lead(c, out);
     event_begin(c, out, &json);
     put_choice(c, &json, NULL, NULL, 0, finish_reason(end->finish));
-    if (c->request.include_usage) {
+    if (c->prompt.request.include_usage) {
         json_out_null(&json, "usage");
         event_end(out, &json);
         event_begin(c, out, &json);
@@ -134,7 +133,7 @@ void completion_put_last(struct completion *c, struct buf *out, const struct tas
 
 void completion_put_error(struct completion *c, struct buf *out, const struct api_error *error)
 {
-    buf_printf(out, "id: %zu\ndata: ", c->sent);
+    buf_printf(out, "id: %zu\ndata: ", c->prompt.sent);
     error_write(out, error);
     buf_text(out, "\n\n");
 }
@@ -144,7 +143,7 @@ void completion_put_error(struct completion *c, struct buf *out, const struct ap
 void completion_put_whole(const struct completion *c, struct buf *out, const struct task_end *end)
 {
     struct json_out json;
-    bool hidden = c->by_urn && c->result != RESULT_INLINE;
+    bool hidden = c->by_urn && c->prompt.result != RESULT_INLINE;
     const char *text = hidden || !end->text ? "" : end->text;
     size_t size = hidden ? 0 : end->text_size;
     json_out_init(&json, out);
