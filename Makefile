@@ -170,6 +170,7 @@ $(BENCH): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB) $(BUILD)/libcorten.a
 bench: $(BENCH)
 
 include tests/engines/engines.mk
+include tests/disk/disk.mk
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 

@@ -13,8 +13,10 @@ struct version {
     uint64_t sector;
     uint32_t number;  // in the order of writes
     uint32_t size;    // of the bytes behind it
+    uint32_t cuts;    // of the file, before the change that came after it
+    bool cut;         // that change was one
     bool only;        // see struct disk_inode
-    bool partial;     // the write that came after it left some of the sector's bytes alone
+    bool partial;     // it was a write that left some of the sector's bytes alone
 };
 
 /* ---- memory ------------------------------------------------------------------------------------ */
@@ -36,7 +38,7 @@ void disk_inode_unref(struct disk_inode *inode)
         return;
     cx_assert(!inode->shm);
     buf_done(&inode->undo);
-    free(inode->size_version);
+    free(inode->length);
     free(inode->data);
     free(inode);
 }
@@ -63,21 +65,26 @@ static void set_size(struct disk_inode *inode, uint64_t size)
 
 /* ---- versions ---------------------------------------------------------------------------------- */
 
-static void note_size(struct disk_inode *inode)
+static void note_length(struct disk_inode *inode, bool cut)
 {
-    if (inode->size_count == inode->size_cap) {
-        inode->size_cap = inode->size_cap ? 2 * inode->size_cap : 8;
-        inode->size_version = realloc(inode->size_version, inode->size_cap * sizeof *inode->size_version);
-        cx_assert(inode->size_version);
+    if (inode->length_count == inode->length_cap) {
+        inode->length_cap = inode->length_cap ? 2 * inode->length_cap : 8;
+        inode->length = realloc(inode->length, inode->length_cap * sizeof *inode->length);
+        cx_assert(inode->length);
     }
-    inode->size_version[inode->size_count++] = inode->size;
+    inode->length[inode->length_count++] = (struct disk_length){inode->size, inode->cuts, cut};
 }
 
-static void note_sector(const struct disk *disk, struct disk_inode *inode, uint64_t sector, bool partial)
+static void note_sector(const struct disk *disk, struct disk_inode *inode, uint64_t sector, bool cut, bool partial)
 {
     uint32_t size = disk->sector_size;
     reserve(inode, (sector + 1) * size);
-    struct version version = {.sector = sector, .number = inode->undo_count++, .size = size, .partial = partial};
+    struct version version = {.sector = sector,
+                              .number = inode->undo_count++,
+                              .size = size,
+                              .cuts = inode->cuts,
+                              .cut = cut,
+                              .partial = partial};
     buf_add(&inode->undo, &version, sizeof version);
     buf_add(&inode->undo, inode->data + sector * size, size);
 }
@@ -104,17 +111,23 @@ static struct version **sorted(const struct disk_inode *inode)
     return all;
 }
 
-/* What became of one sector: its versions are first[0..count-1], and `data`. */
+/* What became of one sector: its versions are first[0..count-1], and `data`. `cuts` of the file have happened. */
 enum outcome { OUTCOME_NEW, OUTCOME_OLD, OUTCOME_BETWEEN };
 
-static enum outcome draw(struct disk *disk, struct version *const *first, uint32_t count, uint32_t *ret_index)
+static enum outcome draw(struct disk *disk, struct version *const *first, uint32_t count, uint32_t cuts,
+                         uint32_t *ret_index)
 {
+    *ret_index = 0;
     /* After a failed sync nobody writes this sector. */
-    if (count == 1 && first[0]->only) {
-        *ret_index = 0;
+    if (count == 1 && first[0]->only)
         return OUTCOME_OLD;
+    uint32_t least = 0, most = 0;
+    while (most < count && first[most]->cuts + first[most]->cut <= cuts) {
+        most++;
+        if (first[most - 1]->cut)
+            least = most;
     }
-    *ret_index = (uint32_t)prng_below(&disk->prng, count + 1);
+    *ret_index = least + (uint32_t)prng_below(&disk->prng, most - least + 1);
     if (*ret_index == count)
         return OUTCOME_NEW;
     return *ret_index == 0 ? OUTCOME_OLD : OUTCOME_BETWEEN;
@@ -141,13 +154,26 @@ static void clear(struct disk_inode *inode)
     buf_reset(&inode->undo);
     inode->undo_count = 0;
     inode->forgetful = false;
+    inode->cuts = 0;
 }
 
 static const uint8_t *bytes_of(const struct version *version) { return (const uint8_t *)(version + 1); }
 
+/* The lengths since the file was last made shorter. */
+static void settle_length(struct disk_inode *inode)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < inode->length_count; i++)
+        if (inode->length[i].cuts == inode->cuts)
+            inode->length[count++] = (struct disk_length){inode->length[i].size, 0, false};
+    inode->length_count = count;
+}
+
 /* Draws for every sector what of it is on the disk. The rest stays unsynced, or is forgotten. */
 static void write_back(struct disk *disk, struct disk_inode *inode, bool forget)
 {
+    uint32_t cuts = inode->cuts;
+    settle_length(inode);
     struct version **all = sorted(inode);
     struct buf old = inode->undo;
     uint32_t total = inode->undo_count, number = 0;
@@ -156,10 +182,12 @@ static void write_back(struct disk *disk, struct disk_inode *inode, bool forget)
     for (uint32_t i = 0, count; i < total; i += count) {
         uint32_t index = 0;
         count = same_sector(all + i, total - i);
-        if (draw(disk, all + i, count, &index) == OUTCOME_NEW)
+        if (draw(disk, all + i, count, cuts, &index) == OUTCOME_NEW)
             continue;
         struct version version = *all[i + index];
         version.number = number++;
+        version.cuts = 0;
+        version.cut = false;
         version.only = forget || (count == 1 && version.only);
         version.partial = any_partial(all + i, count);
         inode->forgetful |= version.only;
@@ -199,12 +227,12 @@ void disk_inode_write(struct disk *disk, struct disk_inode *inode, uint64_t offs
         uint64_t sector_size = disk->sector_size;
         for (uint64_t sector = offset / sector_size; sector * sector_size < end; sector++) {
             bool whole = sector * sector_size >= offset && (sector + 1) * sector_size <= end;
-            note_sector(disk, inode, sector, !whole);
+            note_sector(disk, inode, sector, false, !whole);
         }
     }
     if (end > inode->size) {
         if (disk)
-            note_size(inode);
+            note_length(inode, false);
         set_size(inode, end);
     }
     memcpy(inode->data + offset, data, size);
@@ -217,8 +245,9 @@ void disk_inode_truncate(struct disk *disk, struct disk_inode *inode, uint64_t s
     if (disk && size != inode->size) {
         uint64_t sector_size = disk->sector_size;
         for (uint64_t sector = size / sector_size; sector * sector_size < inode->size; sector++)
-            note_sector(disk, inode, sector, true);
-        note_size(inode);
+            note_sector(disk, inode, sector, true, false);
+        note_length(inode, size < inode->size);
+        inode->cuts += size < inode->size;
     }
     set_size(inode, size);
     if (disk)
@@ -254,27 +283,31 @@ void disk_inode_sync(struct disk_inode *inode)
         keep_forgotten(inode);
     else
         clear(inode);
-    inode->size_count = 0;
+    inode->length_count = 0;
     inode->undo_size_max = UNDO_SIZE_MAX;
 }
 
-/* A file's length is the file system's, which keeps its own journal: it is one of those that there were. */
-static void draw_size(struct disk *disk, struct disk_inode *inode)
+static void draw_length(struct disk *disk, struct disk_inode *inode, uint32_t cuts)
 {
-    if (inode->size_count == 0)
-        return;
-    uint32_t index = (uint32_t)prng_below(&disk->prng, inode->size_count + 1);
-    if (index < inode->size_count) {
-        set_size(inode, inode->size_version[index]);
+    uint32_t least = 0, most = 0, count = inode->length_count;
+    while (most < count && inode->length[most].cuts + inode->length[most].cut <= cuts) {
+        most++;
+        if (inode->length[most - 1].cut)
+            least = most;
+    }
+    uint32_t index = least + (uint32_t)prng_below(&disk->prng, most - least + 1);
+    if (index < count) {
+        set_size(inode, inode->length[index].size);
         disk->stats.sizes_lost++;
     }
-    inode->size_count = 0;
+    inode->length_count = 0;
 }
 
-static void put_sector(struct disk *disk, struct disk_inode *inode, struct version *const *first, uint32_t count)
+static void put_sector(struct disk *disk, struct disk_inode *inode, struct version *const *first, uint32_t count,
+                       uint32_t cuts)
 {
     uint32_t index = 0, size = disk->sector_size;
-    enum outcome outcome = draw(disk, first, count, &index);
+    enum outcome outcome = draw(disk, first, count, cuts, &index);
     uint8_t *at = inode->data + first[0]->sector * size;
     bool settled = count == 1 && first[0]->only;
     if (!settled && !disk->power_safe && any_partial(first, count) && disk_chance(disk, GARBAGE_PPM)) {
@@ -294,13 +327,14 @@ static void put_sector(struct disk *disk, struct disk_inode *inode, struct versi
 static void forget(struct disk *disk, struct disk_inode *inode)
 {
     struct version **all = sorted(inode);
+    uint32_t cuts = (uint32_t)prng_below(&disk->prng, inode->cuts + 1);
     for (uint32_t i = 0, count; i < inode->undo_count; i += count) {
         count = same_sector(all + i, inode->undo_count - i);
-        put_sector(disk, inode, all + i, count);
+        put_sector(disk, inode, all + i, count, cuts);
     }
     free(all);
     clear(inode);
-    draw_size(disk, inode);
+    draw_length(disk, inode, cuts);
     if (inode->cap > inode->size)
         memset(inode->data + inode->size, 0, inode->cap - inode->size);
 }

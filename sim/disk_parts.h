@@ -19,20 +19,29 @@ struct disk_shm {
     const struct disk_handle *exclusive[DISK_LOCK_COUNT];
 };
 
+/* How long a file was before an unsynced change. */
+struct disk_length {
+    uint64_t size;
+    uint32_t cuts;  // before it
+    bool cut;       // the change made it shorter
+};
+
 /* A file's content. It lives while a name or a handle has it. `undo` is what an unsynced sector was before each write
- * to it, in the order of writes: a power cut chooses among these and `data`. A version is `only` where a failed sync
- * has forgotten that its sector differs from `data`: it is then what the disk holds, whatever is synced, until the
- * sector is written again. */
+ * to it, in the order of writes: a power cut chooses among these and `data`. File systems keep a journal of lengths: a
+ * file was made shorter, and what it had behind there is gone, or neither that nor anything later has happened. A
+ * version is `only` where a failed sync has forgotten that its sector differs from `data`: it is then what the disk
+ * holds, whatever is synced, until the sector is written again. */
 struct disk_inode {
     uint32_t refs;
     uint8_t *data;
     uint64_t size, cap;
     struct buf undo;  // struct version, each with a sector behind it
     uint32_t undo_count;
-    size_t undo_size_max;    // then the disk writes some of it back, as disks do
-    bool forgetful;          // some versions are `only`
-    uint64_t *size_version;  // [size_count] before each unsynced change of size
-    uint32_t size_count, size_cap;
+    size_t undo_size_max;        // then the disk writes some of it back, as disks do
+    bool forgetful;              // some versions are `only`
+    struct disk_length *length;  // [length_count] before each unsynced change
+    uint32_t length_count, length_cap;
+    uint32_t cuts;  // unsynced, that made it shorter
 
     int level;  // SQLite's SQLITE_LOCK_*: the strongest that a handle has
     uint32_t shared_count;
