@@ -69,6 +69,14 @@ static enum cx_err check_log(sqlite3 *db)
     return err;
 }
 
+/* A log whose name is lost with the power takes what was committed with it. SQLite syncs the folder too, when it first
+ * syncs a new log, but does not look whether that went well. Reading makes the log where there is none. */
+static enum cx_err keep_names(sqlite3 *db, const char *path)
+{
+    enum cx_err err = db_exec(db, "SELECT count(*) FROM sqlite_schema");
+    return err ? err : file_sync_folder(path);
+}
+
 static bool in_memory(const char *path) { return strcmp(path, ":memory:") == 0; }
 
 static enum cx_err configure(sqlite3 *db, const char *path, enum db_mode mode)
@@ -84,7 +92,9 @@ static enum cx_err configure(sqlite3 *db, const char *path, enum db_mode mode)
         return db_exec(db, "PRAGMA query_only = 1");
     enum cx_err err = db_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                                   "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864");
-    return err ? err : check_log(db);
+    if (!err)
+        err = check_log(db);
+    return err ? err : keep_names(db, path);
 }
 
 enum cx_err db_open(const char *path, enum db_mode mode, sqlite3 **ret_db)
