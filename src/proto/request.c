@@ -457,16 +457,11 @@ static enum cx_err read_document(const struct dialect *d, const struct json_at *
     return err;
 }
 
-static enum cx_err read_body(const struct dialect *d, const char *text, size_t size, struct request *r)
+static enum cx_err read_root(const struct dialect *d, const json_t *root, struct request *r)
 {
-    json_t *root = NULL;
-    memset(r, 0, sizeof *r);
-    enum cx_err err = json_parse(text, size, REQUEST_JSON_SIZE_MAX, &root);
-    if (err)
-        return err;
     struct json_at body = json_at_root(root);
-    if (!json_is_object(root))
-        err = json_fail(&body, NULL, "expected a JSON object");
+    enum cx_err err = json_is_object(root) ? CX_OK : json_fail(&body, NULL, "expected a JSON object");
+    memset(r, 0, sizeof *r);
     r->document = json_object();
     r->wishes = json_array();
     if (!err)
@@ -477,9 +472,19 @@ static enum cx_err read_body(const struct dialect *d, const char *text, size_t s
         err = read_wishes(&body, r);
     if (!err && d->native)
         err = read_corten(&body, r);
-    json_decref(root);
     if (err)
         request_close(r);
+    return err;
+}
+
+static enum cx_err read_body(const struct dialect *d, const char *text, size_t size, struct request *r)
+{
+    json_t *root = NULL;
+    memset(r, 0, sizeof *r);
+    enum cx_err err = json_parse(text, size, REQUEST_JSON_SIZE_MAX, &root);
+    if (!err)
+        err = read_root(d, root, r);
+    json_decref(root);
     return err;
 }
 
@@ -532,13 +537,20 @@ static enum cx_err native_prompt(const struct json_at *body, json_t *document)
     return CX_OK;
 }
 
+static const char *const native_known[] = {KNOWN_ALWAYS, "prompt",     "prompt_type",       "prompt_template",
+                                           "session_id", "timeout",    "precommit_timeout", "client_reference",
+                                           "priority",   "redundancy", "validation",        "privacy"};
+static const struct dialect native = {"completion",  native_known, ARRAY_COUNT(native_known),
+                                      native_prompt, true,         false};
+
 enum cx_err request_read_native(const char *body, size_t size, struct request *ret_request)
 {
-    static const char *const known[] = {KNOWN_ALWAYS, "prompt",     "prompt_type",       "prompt_template",
-                                        "session_id", "timeout",    "precommit_timeout", "client_reference",
-                                        "priority",   "redundancy", "validation",        "privacy"};
-    return read_body(&(struct dialect){"completion", known, ARRAY_COUNT(known), native_prompt, true, false}, body, size,
-                     ret_request);
+    return read_body(&native, body, size, ret_request);
+}
+
+enum cx_err request_read_native_json(const json_t *body, struct request *ret_request)
+{
+    return read_root(&native, body, ret_request);
 }
 
 enum cx_err request_parse(const char *bytes, size_t size, struct request *ret_request)

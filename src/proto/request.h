@@ -63,6 +63,7 @@ enum cx_err request_read_chat(const char *body, size_t size, struct request *ret
 enum cx_err request_read_completion(const char *body, size_t size, struct request *ret_request);
 /* The native body: session_id, prompt, prompt_type, prompt_template, stream, timeout, … (seconds become ms). */
 enum cx_err request_read_native(const char *body, size_t size, struct request *ret_request);
+enum cx_err request_read_native_json(const json_t *body, struct request *ret_request);  // the same, parsed
 /* The canonical bytes and nothing else. */
 enum cx_err request_parse(const char *bytes, size_t size, struct request *ret_request);
 void request_close(struct request *request);

@@ -10,9 +10,11 @@
 #include "base/nearest.h"
 #include "crypto/keccak.h"
 #include "crypto/random.h"
+#include "proto/client_frame.h"
 #include "proto/link.h"
 #include "router/api_parts.h"
 #include "router/api_payloads.h"
+#include "router/client_link.h"
 #include "router/prompt.h"
 
 #define REQUEST_ID_SIZE_MAX 128
@@ -72,7 +74,6 @@ static const struct route routes[] = {
     {HTTP_METHOD_POST, "/api/v3/validate", SCOPE_INFER, API_BODY_MAX, api_not_built},
     {HTTP_METHOD_POST, "/api/v3/offchain/result", SCOPE_INFER, API_BODY_MAX, api_not_built},
     {HTTP_METHOD_POST, "/api/v1/commands", 0, API_BODY_MAX, api_not_built},
-    {HTTP_METHOD_GET, "/api/v1/ws", 0, 0, api_not_built},
     /* this router */
     {HTTP_METHOD_GET, "/api/v1/info", 0, 0, api_info},
     {HTTP_METHOD_GET, "/api/v1/status", 0, 0, api_status},
@@ -85,6 +86,7 @@ static const struct route routes[] = {
     /* who links to it, by WebSocket */
     {HTTP_METHOD_GET, LINK_PATH_MINER, 0, 0, api_link_miner},
     {HTTP_METHOD_GET, LINK_PATH_ORACLE, 0, 0, api_link_oracle},
+    {HTTP_METHOD_GET, CLIENT_PATH, 0, 0, api_client_link},
 };
 
 const struct route *api_routes(uint32_t *ret_count)
@@ -216,22 +218,26 @@ static const char *key_text(const struct http_field *field, uint32_t count)
     return http_field_get(field, count, "x-api-key");
 }
 
-enum key_answer { KEY_GOOD, KEY_MISSING, KEY_NOT_KNOWN, KEY_IS_REVOKED, KEY_HAS_EXPIRED };
-
-static enum key_answer find_key(const struct api *api, const struct http_request *request, struct key_view *ret_key)
+enum key_answer key_look(const struct api *api, const struct hash *hash, struct key_view *ret_key)
 {
-    const char *text = key_text(request->field, request->field_count);
-    struct hash hash;
-    if (!text || !text[0])
-        return KEY_MISSING;
-    keccak256(text, strlen(text), &hash);
-    if (!view_key(replica_core(api->options.replica), &hash, ret_key))
+    if (hash_is_zero(hash))
+        return KEY_IS_MISSING;
+    if (!view_key(replica_core(api->options.replica), hash, ret_key))
         return KEY_NOT_KNOWN;
     if (ret_key->revoked)
         return KEY_IS_REVOKED;
     if (ret_key->expires_ms != 0 && replica_now_ms(api->options.replica) >= ret_key->expires_ms)
         return KEY_HAS_EXPIRED;
     return KEY_GOOD;
+}
+
+static enum key_answer find_key(const struct api *api, const struct http_request *request, struct key_view *ret_key)
+{
+    const char *text = key_text(request->field, request->field_count);
+    struct hash hash = {{0}};
+    if (text && text[0])
+        keccak256(text, strlen(text), &hash);
+    return key_look(api, &hash, ret_key);
 }
 
 bool call_may(const struct call *call, uint32_t scope) { return (call->key.scopes & scope) == scope; }
@@ -251,7 +257,7 @@ static bool check_key(struct call *call)
         return true;
     call->api->metrics.keys_refused++;
     switch (answer) {
-    case KEY_MISSING:
+    case KEY_IS_MISSING:
         call_fail(call, 401, "KEY_MISSING", NULL, "an API key is needed: Authorization: Bearer ck_…");
         return false;
     case KEY_NOT_KNOWN: call_refuse(call, VERDICT_KEY_UNKNOWN, NULL); return false;
@@ -426,16 +432,44 @@ void api_close(struct api *api)
 {
     if (!api)
         return;
-    prompts_drop(api);
+    api_abandon(api);
     select_close(api->select);
     payloads_done(api);
     free(api);
 }
 
-void api_drain(struct api *api) { api->draining = true; }
+static void say_idle(void *ctx)
+{
+    struct api *api = ctx;
+    void (*on_idle)(void *idle_ctx) = api->on_idle;
+    if (!on_idle || api->streams > 0)
+        return;
+    api->on_idle = NULL;
+    client_links_shut(api);
+    on_idle(api->idle_ctx);
+}
+
+void api_look_whether_idle(struct api *api)
+{
+    if (api->on_idle && api->streams == 0)
+        net_timer_soon(api->options.loop, &api->idle_timer, say_idle, api);
+}
+
+void api_drain(struct api *api, void (*on_idle)(void *ctx), void *ctx)
+{
+    api->draining = true;
+    api->on_idle = on_idle;
+    api->idle_ctx = ctx;
+    api_look_whether_idle(api);
+}
 
 void api_stop(struct api *api) { prompts_stop(api); }
 
-void api_abandon(struct api *api) { prompts_drop(api); }
+void api_abandon(struct api *api)
+{
+    prompts_drop(api);
+    client_links_close(api);
+    net_timer_stop(&api->idle_timer);
+}
 
 uint32_t api_streams(const struct api *api) { return api->streams; }

@@ -52,8 +52,8 @@ CX_CLOSER(api)
 void api_handle(void *ctx, struct http_exchange *x);
 uint64_t api_body_size_max(void *ctx, const struct http_request *request);
 
-/* From now on whoever asks for something new is told to come again. */
-void api_drain(struct api *api);
+/* From now on whoever asks for something new is told to come again. on_idle: no prompt is under way any more; once. */
+void api_drain(struct api *api, void (*on_idle)(void *ctx), void *ctx);
 /* Ends all prompts under way with an error that says so; their tasks go on. */
 void api_stop(struct api *api);
 /* The same without a word: the connections break. */

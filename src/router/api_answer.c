@@ -293,28 +293,33 @@ static void write_reasons(struct json_out *out, const uint8_t causes[FAIL_CAUSES
     json_out_end(out);
 }
 
+void error_put(struct json_out *out, const struct api_error *error)
+{
+    json_out_object(out, "error");
+    json_out_text(out, "code", error->code);
+    json_out_text(out, "message", error->message);
+    json_out_text(out, "type", http_error_type(error->status));
+    json_out_text(out, "param", error->param);
+    if (error->session)
+        out_id(out, "session_id", error->session);
+    if (error->task)
+        out_id(out, "task_id", error->task);
+    write_reasons(out, error->causes);
+    if (error->retry) {
+        json_out_object(out, "retry");
+        json_out_u64(out, "after_ms", error->retry_ms);
+        json_out_bool(out, "same_reference", error->same_reference);
+        json_out_end(out);
+    }
+    json_out_end(out);
+}
+
 void error_write(struct buf *out, const struct api_error *error)
 {
     struct json_out json;
     json_out_init(&json, out);
     json_out_object(&json, NULL);
-    json_out_object(&json, "error");
-    json_out_text(&json, "code", error->code);
-    json_out_text(&json, "message", error->message);
-    json_out_text(&json, "type", http_error_type(error->status));
-    json_out_text(&json, "param", error->param);
-    if (error->session)
-        out_id(&json, "session_id", error->session);
-    if (error->task)
-        out_id(&json, "task_id", error->task);
-    write_reasons(&json, error->causes);
-    if (error->retry) {
-        json_out_object(&json, "retry");
-        json_out_u64(&json, "after_ms", error->retry_ms);
-        json_out_bool(&json, "same_reference", error->same_reference);
-        json_out_end(&json);
-    }
-    json_out_end(&json);
+    error_put(&json, error);
     json_out_end(&json);
 }
 
@@ -416,6 +421,17 @@ void out_hash(struct json_out *out, const char *key, const struct hash *hash)
         json_out_null(out, key);
     else
         json_out_hex(out, key, hash->b, sizeof hash->b);
+}
+
+const char *out_finish(enum finish finish) { return finish == FINISH_LENGTH ? "length" : "stop"; }
+
+void out_usage(struct json_out *out, const struct task_end *end)
+{
+    json_out_object(out, "usage");
+    json_out_u64(out, "prompt_tokens", end->tokens_in);
+    json_out_u64(out, "completion_tokens", end->tokens_out);
+    json_out_u64(out, "total_tokens", (uint64_t)end->tokens_in + end->tokens_out);
+    json_out_end(out);
 }
 
 void out_urn(struct json_out *out, const char *key, const struct hash *sha256)

@@ -28,7 +28,6 @@ void api_not_built(struct call *call)
         {"/delegate", "delegate: consensus over session pools"},
         {"/validate", "validate: verdicts over session pools"},
         {"/offchain/result", "results written by miners over HTTP"},
-        {"/ws", "the client WebSocket"},
         {"/commands", "commands signed by wallets over HTTP"},
         {"/embeddings", "embeddings"},
         {"/responses", "the responses API"},

@@ -16,6 +16,7 @@
 
 struct call;
 struct prompt;
+struct client_link;
 typedef void handler(struct call *call);
 typedef void call_then(struct call *call, const struct replica_outcome *outcome);
 
@@ -47,6 +48,11 @@ struct api {
     struct metrics metrics;
     struct prompt *prompt;  // under way
     uint32_t streams;
+    struct client_link *client_link;
+    uint32_t client_links;
+    struct net_timer idle_timer;
+    void (*on_idle)(void *ctx);  // of api_drain
+    void *idle_ctx;
     bool ready, was_ready, draining, dirty;
     uint64_t admin_nonce;  // the last that we used
     struct puts *puts;     // api_payloads.c's
@@ -71,6 +77,11 @@ const struct route *api_routes(uint32_t *ret_count);
 const struct route *route_find(enum http_method method, const char *path, char (*ret_part)[CALL_PART_SIZE_MAX + 1],
                                struct api_error *ret_error);
 bool call_may(const struct call *call, uint32_t scope);
+/* What a key is worth now, by the Keccak-256 of its text; zero: none was shown. */
+enum key_answer { KEY_GOOD, KEY_IS_MISSING, KEY_NOT_KNOWN, KEY_IS_REVOKED, KEY_HAS_EXPIRED };
+enum key_answer key_look(const struct api *api, const struct hash *hash, struct key_view *ret_key);
+/* A prompt has ended: where the api drains, it may have been the last. */
+void api_look_whether_idle(struct api *api);
 
 /* ---- api_answer.c: each ends the call ---- */
 
@@ -94,7 +105,8 @@ void error_of_verdict(enum verdict verdict, struct api_error *ret_error);
 void error_of_world(enum cx_err err, const char *detail, struct api_error *ret_error);
 /* How a task ended that has no answer; `attempts`: 0 where nobody was ever asked. */
 void error_of_end(const struct task_end *end, uint32_t attempts, bool context, struct api_error *ret_error);
-void error_write(struct buf *out, const struct api_error *error);  // {"error":{…}}
+void error_put(struct json_out *out, const struct api_error *error);  // the member "error"
+void error_write(struct buf *out, const struct api_error *error);     // {"error":{…}}
 void error_say(struct api_error *error, unsigned status, const char *code, const char *param, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
@@ -131,6 +143,8 @@ void out_amount(struct json_out *out, const char *key, struct amount amount);
 void out_address(struct json_out *out, const char *key, const struct address *address);  // zero writes null
 void out_term(struct json_out *out, const char *key, enum term_set set, uint32_t value);
 void out_hash(struct json_out *out, const char *key, const struct hash *hash);  // zero writes null
+const char *out_finish(enum finish finish);                                     // "stop" or "length"
+void out_usage(struct json_out *out, const struct task_end *end);               // the member "usage"
 void out_urn(struct json_out *out, const char *key, const struct hash *sha256);
 
 /* ---- handlers ---- */
@@ -144,6 +158,6 @@ handler api_payload_put, api_payload_get;
 handler api_keys, api_key_put, api_key_revoke, api_account, api_deposit, api_wallet, api_withdraw;
 handler api_model_put, api_model_remove, api_node_invite, api_node_approve;
 handler api_not_built;
-handler api_link_miner, api_link_oracle;
+handler api_link_miner, api_link_oracle, api_client_link;
 
 #endif

@@ -4,8 +4,6 @@
 
 #include "router/completion.h"
 
-static const char *finish_reason(enum finish finish) { return finish == FINISH_LENGTH ? "length" : "stop"; }
-
 static void put_head(const struct completion *c, struct json_out *out, const char *object)
 {
     char id[40];
@@ -19,15 +17,6 @@ static void put_head(const struct completion *c, struct json_out *out, const cha
         out_id(out, "task_id", c->prompt.task);
         out_id(out, "session_id", c->prompt.session);
     }
-}
-
-static void put_usage(struct json_out *out, const struct task_end *end)
-{
-    json_out_object(out, "usage");
-    json_out_u64(out, "prompt_tokens", end->tokens_in);
-    json_out_u64(out, "completion_tokens", end->tokens_out);
-    json_out_u64(out, "total_tokens", (uint64_t)end->tokens_in + end->tokens_out);
-    json_out_end(out);
 }
 
 static void put_corten(const struct completion *c, struct json_out *out, const struct task_end *end)
@@ -118,13 +107,13 @@ void completion_put_last(struct completion *c, struct buf *out, const struct tas
     if (!c->led)
         put_lead(c, out);
     event_begin(c, out, &json);
-    put_choice(c, &json, NULL, NULL, 0, finish_reason(end->finish));
+    put_choice(c, &json, NULL, NULL, 0, out_finish(end->finish));
     if (c->prompt.request.include_usage) {
         json_out_null(&json, "usage");
         event_end(out, &json);
         event_begin(c, out, &json);
         json_out_end(&json);  // no choices
-        put_usage(&json, end);
+        out_usage(&json, end);
     }
     put_corten(c, &json, end);
     event_end(out, &json);
@@ -162,10 +151,10 @@ void completion_put_whole(const struct completion *c, struct buf *out, const str
         json_out_bytes(&json, "text", text, size);
     }
     json_out_null(&json, "logprobs");
-    json_out_text(&json, "finish_reason", finish_reason(end->finish));
+    json_out_text(&json, "finish_reason", out_finish(end->finish));
     json_out_end(&json);
     json_out_end(&json);
-    put_usage(&json, end);
+    out_usage(&json, end);
     if (c->by_urn)
         out_urn(&json, "urn", &end->payload_digest);
     put_corten(c, &json, end);

@@ -424,6 +424,7 @@ void prompt_done(struct prompt *p, bool cancel)
     p->api->streams--;
     request_close(&p->request);
     buf_done(&p->canonical);
+    api_look_whether_idle(p->api);
 }
 
 bool prompt_refer(struct prompt *p, struct span text, struct api_error *ret_error)

@@ -26,6 +26,7 @@ struct router {
     uint32_t booting;  // keys that are not yet on the ledger
     enum cx_err boot_err;
     bool stopped;
+    bool server_stopped, api_idle;  // while draining
     void (*drained)(void *ctx);
     void *drained_ctx;
 };
@@ -200,11 +201,27 @@ static void hub_drained(void *ctx)
     router->drained(router->drained_ctx);
 }
 
+/* Exchanges and client links end each for itself; then nobody waits for an answer, and the miners may go. */
+static void look_whether_served(struct router *router)
+{
+    if (!router->server_stopped || !router->api_idle)
+        return;
+    net_timer_stop(&router->drain);
+    hub_drain(router->hub, hub_drained, router);
+}
+
 static void server_stopped(void *ctx)
 {
     struct router *router = ctx;
-    net_timer_stop(&router->drain);
-    hub_drain(router->hub, hub_drained, router);
+    router->server_stopped = true;
+    look_whether_served(router);
+}
+
+static void api_idle(void *ctx)
+{
+    struct router *router = ctx;
+    router->api_idle = true;
+    look_whether_served(router);
 }
 
 static void drain_is_over(void *ctx)
@@ -217,7 +234,7 @@ void router_drain(struct router *router, uint32_t drain_ms, void (*done)(void *c
 {
     router->drained = done;
     router->drained_ctx = ctx;
-    api_drain(router->api);
+    api_drain(router->api, api_idle, router);
     net_timer_start(router->options.loop, &router->drain, drain_ms, drain_is_over, router);
     http_server_stop(router->server, server_stopped, router);
 }

@@ -295,7 +295,7 @@ test('garbage on every socket', async (t) => {
   for (const role of ['miner', 'oracle'])
     await t.test(`a ${role}'s link that breaks the protocol ends in an error frame and close 1008`, async () => {
       for (const frames of [['not json'], ['[]'], ['{"type":"nonsense"}', '{"type":"ack","lease":"1"}'], ['{"type":"hello","version":1}'],
-        [JSON.stringify({ type: 'hello', version: 1, node: `0x${'11'.repeat(20)}`, signature: `0x${'22'.repeat(65)}`, engine: 'ECHO', build: 'x', slots: 1 })]]) {
+        [JSON.stringify({ type: 'hello', version: 1, node: `0x${'11'.repeat(20)}`, exchange: `0x${'33'.repeat(32)}`, signature: `0x${'22'.repeat(65)}`, engine: 'ECHO', build: 'x', slots: 1 })]]) {
         const { code, error } = await link(role, frames);
         assert.equal(code, 1008, frames[0]);
         assert.ok(error.code && error.message, frames[0]);
