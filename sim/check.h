@@ -17,7 +17,7 @@
 #define CHECKERS(X)                                                     \
     /* of entries, verdicts and events */                               \
     X(CLOCK, clock)                     /* core time is as the protocol counts it */ \
-    X(REFUSALS, refusals)               /* a refused command brought nothing about */ \
+    X(EFFECT, effect)                   /* an accepted command does what it says, a refused one nothing */ \
     X(TASK_RECORD, task_record)         /* tasks go their arrows only */ \
     X(ASSIGNMENT_RECORD, assignment_record) /* so do assignments; no lease is used twice, outlives its task or attempt */ \
     X(NODE_RECORD, node_record)         /* so do nodes; none is in two sessions */ \
@@ -38,7 +38,6 @@
     X(WAKE_UP, wake_up)                 /* no task waits while those who may work on it are free */ \
     X(REFERENCES, references)           /* a client's reference names one task */ \
     X(STATE, state)                     /* what the core shows is what history says */ \
-    X(CORE_CHECK, core_check)           /* the core does not contradict itself */ \
     /* of a whole network */                                            \
     X(REPLICAS, replicas)               /* who applied the same entries has the same digest */ \
     X(REPLAY, replay)                   /* replay equals the live run */ \
