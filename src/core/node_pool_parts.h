@@ -35,5 +35,7 @@ void node_pool_operator_work(struct node_pool *pool);
 void node_pool_invite_end(struct node_pool *pool, uint32_t invite);
 /* The place in model[] that the next round tests, or SLOT_NONE. */
 uint32_t node_pool_test_at(const struct node *n);
+/* A member of a session can take what it could not before: its session is to look again. */
+void node_pool_tell_session(struct node_pool *pool, uint32_t node);
 
 #endif

@@ -88,6 +88,13 @@ static uint32_t link_to(const struct node *n, uint32_t router)
     return SLOT_NONE;
 }
 
+void node_pool_tell_session(struct node_pool *pool, uint32_t node)
+{
+    const struct node *n = &pool->node[node];
+    if (n->state == NODE_RESERVED && n->absent_ms == TIME_NEVER && n->list == NODE_LIST_NONE)
+        node_pool_list(pool, node, NODE_LIST_NEWS);
+}
+
 /* A place for a link: a free one, or one to a router that is no longer the network's. */
 static uint32_t link_place(const struct node_pool *pool, const struct node *n)
 {
@@ -127,6 +134,7 @@ enum verdict node_pool_attach(struct node_pool *pool, const struct cmd_node_atta
     attached->router = *router_address(pool->account, router);
     attached->link = cmd->link;
     presence_may_have_changed(pool, node);
+    node_pool_tell_session(pool, node);  // a task of this router may have waited for it
     return VERDICT_ACCEPTED;
 }
 

@@ -279,6 +279,7 @@ enum verdict node_pool_model_put(struct node_pool *pool, const struct cmd_node_m
     reputation_report(pool->reputation, node, at, cmd->ttft_ms, cmd->tokens_per_s_milli);
     node_pool_settle(pool, node);
     tell_model(pool, n, cmd->model, place);
+    node_pool_tell_session(pool, node);  // a task may have waited for such a price or context
     return VERDICT_ACCEPTED;
 }
 
