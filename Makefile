@@ -117,10 +117,14 @@ $(BUILD)/corten: $(BUILD)/src/cli/main.o $(BUILD)/libcorten.a
 
 TEST_LIB := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/*.c tests/property/*.c))
+# The checkers of the core alone look at every network of tests/lib/network.h as well.
+CHECK_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard sim/check.c sim/check_core*.c))
 
-$(BUILD)/tests/%.o: CPPFLAGS += -Itests
+$(BUILD)/sim/%.o: CPPFLAGS += -I.
 
-$(BUILD)/unit: $(UNIT_OBJ) $(TEST_LIB) $(BUILD)/libcorten.a $(BUILD)/sources
+$(BUILD)/tests/%.o: CPPFLAGS += -Itests -I.
+
+$(BUILD)/unit: $(UNIT_OBJ) $(TEST_LIB) $(CHECK_OBJ) $(BUILD)/libcorten.a $(BUILD)/sources
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter-out $(BUILD)/sources,$^) $(LDLIBS)
 

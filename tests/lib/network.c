@@ -4,7 +4,8 @@
 #include "crypto/keccak.h"
 #include "lib/test.h"
 
-#define STEP_MS 10000  // between two entries, at most
+#define STEP_MS             10000  // between two entries, at most
+#define NETWORK_WATCHED_MAX 8192   // tasks or nodes that a network may have
 
 /* ---- memory ---- */
 
@@ -79,6 +80,22 @@ static struct core *open_core(const struct network *n)
     return core;
 }
 
+/* Large networks are for tests of cost: there the books would cost more than what is measured. */
+static struct check_core *open_books(const struct network *n)
+{
+    struct params params;
+    params_default(&params);
+    CHECK_EQ(params_read(&params, n->genesis.params), VERDICT_ACCEPTED);
+    if (params.tasks_cap > NETWORK_WATCHED_MAX || params.nodes_cap > NETWORK_WATCHED_MAX)
+        return NULL;
+    size_t size = check_core_size(&n->genesis);
+    void *memory = aligned_alloc(16, (size + 15) / 16 * 16);
+    CHECK(memory);
+    struct check_core *books = check_core_open(memory, size, &n->genesis);
+    CHECK(books);
+    return books;
+}
+
 /* ---- history ---- */
 
 static void *grown(void *rows, uint32_t count, uint32_t *cap, size_t size)
@@ -110,7 +127,31 @@ static bool decode_played(struct span bytes, struct command *ret_cmd)
     return true;
 }
 
-static enum verdict apply_entry(struct core *core, const struct network_entry *e, struct event_list *out)
+/* The books that sim/check_core.h keeps of it say what is wrong, by name. */
+static void watch(struct network *n, const struct network_entry *e, const struct command *cmd, enum verdict verdict,
+                  const struct event_list *out)
+{
+    struct check_entry entry = {
+        .seq = n->entry_count, .bytes = {e->bytes, e->size}, .cmd = cmd, .verdict = verdict, .events = out};
+    if (!check_core_entry(n->books, &entry, n->core, &n->check))
+        test_fail(__FILE__, __LINE__, "%s at entry %" PRIu64 " (%s): %s", checker_name(n->check.checker), n->check.seq,
+                  cmd ? command_find((uint32_t)cmd->type)->name : "none", n->check.text);
+}
+
+void network_check(struct network *n)
+{
+    if (n->books && !check_core_whole(n->books, n->core, &n->check))
+        test_fail(__FILE__, __LINE__, "%s at the end: %s", checker_name(n->check.checker), n->check.text);
+}
+
+void network_unwatch(struct network *n)
+{
+    free(n->books);
+    n->books = NULL;
+}
+
+static enum verdict apply_entry(struct network *watched, struct core *core, const struct network_entry *e,
+                                struct event_list *out)
 {
     struct command cmd;
     memset(&cmd, 0, sizeof cmd);
@@ -118,6 +159,8 @@ static enum verdict apply_entry(struct core *core, const struct network_entry *e
     cmd.time_ms = e->time_ms;
     cmd.author = e->author;
     enum verdict verdict = core_apply(core, (struct span){e->bytes, e->size}, decodes ? &cmd : NULL, out);
+    if (watched && watched->books)
+        watch(watched, e, decodes ? &cmd : NULL, verdict, out);
     if (e->batch_end)
         core_batch_end(core);
     return verdict;
@@ -136,7 +179,7 @@ static enum verdict append(struct network *n, const struct address *author, cons
     if (n->batch_left == 0)
         n->batch_left = n->batch_size;
     e->batch_end = --n->batch_left == 0;
-    e->verdict = apply_entry(n->core, e, &n->out);
+    e->verdict = apply_entry(n, n->core, e, &n->out);
     remember_events(n);
     if (e->verdict == VERDICT_ACCEPTED)
         n->accepted[size >= 2 ? be16(e->bytes) : 0]++;
@@ -186,7 +229,7 @@ struct core *network_replay(const struct network *n, struct core *core, uint32_t
     if (!core)
         core = test_keep(open_core(n));
     for (uint32_t i = from; i < to; i++)
-        CHECK_EQ(apply_entry(core, &n->entry[i], &out), n->entry[i].verdict);
+        CHECK_EQ(apply_entry(NULL, core, &n->entry[i], &out), n->entry[i].verdict);
     return core;
 }
 
@@ -471,7 +514,11 @@ static void set_up(struct network *n)
         network_test_nodes(n);
 }
 
-static void close_at_end(void *ctx) { network_close(ctx); }
+static void close_at_end(void *ctx)
+{
+    network_check(ctx);
+    network_close(ctx);
+}
 
 struct network *network_open(const struct network_options *options)
 {
@@ -497,6 +544,7 @@ struct network *network_open(const struct network_options *options)
     make_chains(n);
     make_genesis(n);
     n->core = open_core(n);
+    n->books = open_books(n);
     struct command genesis = {.type = COMMAND_GENESIS, .genesis = n->genesis};
     if (!o->empty)
         CHECK_EQ(network_append(n, &genesis), VERDICT_ACCEPTED);
@@ -518,5 +566,6 @@ void network_close(struct network *n)
     free(n->event);
     free(n->seen);
     free(n->core);
+    free(n->books);
     free(n);
 }

@@ -13,6 +13,7 @@
 #include "core/core.h"
 #include "core/view.h"
 #include "lib/core_parts.h"
+#include "sim/check_core.h"
 
 #define NETWORK_ID              7
 #define NETWORK_LEDGER_START_MS 1700000000000ull  // the ledger's time at core time 0
@@ -79,12 +80,18 @@ struct network {
     struct network_answer *answer;
     uint32_t answer_count, answer_cap;
     uint32_t batch_size, batch_left;  // entries a batch at most; 1 at first
+    struct check_core *books;         // checked after every entry; NULL: not
+    struct check check;
 };
 
 /* Fails the test where set-up does not go well. */
 struct network *network_open(const struct network_options *options);
 void network_close(struct network *n);
 void network_forget(struct network *n);
+/* From here on nothing checks this network: a test is about to do what no core would. */
+void network_unwatch(struct network *n);
+/* Compares the books with the whole core. */
+void network_check(struct network *n);
 /* The last event of that type since network_forget, or NULL; how many. */
 const struct event *network_event(const struct network *n, enum event_type type);
 uint32_t network_events(const struct network *n, enum event_type type);

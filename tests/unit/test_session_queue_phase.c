@@ -505,6 +505,7 @@ TEST(session_queue, deadlines_under_a_silent_router_blame_nobody)
     CHECK_EQ(bench_do(&b, &cmd), VERDICT_ACCEPTED);
     uint64_t task = b.n->core->last_task, lease = bench_nth(&b, task, 0);
     b.n->hushed_router[1] = true;
+    network_unwatch(b.n);
     b.n->core->account.router[1].state = ROUTER_SILENT;  // as if it had been silent for long
     bench_wait(&b, 2100);
     CHECK(bench_moved(&b, lease, ASSIGNMENT_OFFERED, ASSIGNMENT_RECALLED, CAUSE_ROUTER_LOST));
