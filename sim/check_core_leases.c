@@ -51,7 +51,7 @@ void leases_forget(struct check_core *c, struct task_book *t, bool all)
 
 /* ---- offers ---- */
 
-/* Who may get it: docs/protocol.md, "Offers". */
+/* Who may get it: docs/protocol.md, "Phases". */
 static bool may_serve(struct check_core *c, const struct task_book *t, const struct session_book_ *s,
                       const struct evt_task_offered *e, struct node_book *n)
 {

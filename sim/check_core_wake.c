@@ -1,9 +1,9 @@
 /* check_core_wake.c - who could work and does not: a task that waits while enough members of its session are idle was
  * forgotten. Only what is certain is reckoned: members without any assignment, of which a session that is at rest lets
- * none go. Source: docs/protocol.md, "Offers". */
+ * none go. Source: docs/protocol.md, "Phases". */
 #include "sim/check_core_parts.h"
 
-#define LOOKED_AT_MAX 16  // lane heads that are looked at: docs/protocol.md, "Lanes"
+#define LOOKED_AT_MAX 16  // lane heads that are looked at: docs/protocol.md, "Phases"
 
 static bool is_idle_member(struct check_core *c, const struct node_book *n, const struct task_book *t,
                            const struct session_book_ *s, uint32_t context)
