@@ -140,7 +140,7 @@ $(BUILD)/ws_echo: $(BUILD)/tests/probe/ws_echo.o $(BUILD)/libcorten.a
 
 # ---- the core without a C library ----------------------------------------------------------------
 
-WASM_SRC := $(wildcard src/core/*.c) tools/wasm/replay.c src/crypto/keccak.c src/crypto/eip712.c \
+WASM_SRC := $(wildcard src/core/*.c) tools/wasm/replay.c src/crypto/keccak.c src/crypto/blake3.c src/crypto/eip712.c \
     $(patsubst %,src/base/%.c,amount arena assert bytes fenwick heap id_map mem prng slots text types)
 WASM_OBJ := $(WASM_SRC:%.c=$(BUILD)/wasm/%.o)
 

@@ -4,8 +4,6 @@
 #include "base/mem.h"
 #include "core/core_parts.h"
 
-#define EVENT_SIZE_MAX 512  // bytes of one event's fields
-
 /* ---- memory ---- */
 
 /* All modules over one arena; run once to count and once to take. */
@@ -118,38 +116,23 @@ static enum verdict judge(struct core *core, struct span bytes, const struct com
     return verdict;
 }
 
-static void absorb_event(struct keccak *trail, const struct event *event)
+/* docs/protocol.md, "Snapshots": the running digest over what followed from the entries. */
+static void absorb(struct core *core, enum verdict verdict)
 {
+    const struct event_list *out = core->step.out;
     uint8_t bytes[EVENT_SIZE_MAX];
     struct bytes_writer w;
-    const struct event_info *info = event_find((uint32_t)event->type);
-    cx_assert(info);
-    bytes_writer_init(&w, bytes, sizeof bytes);
-    bytes_put_u16(&w, (uint16_t)event->type);
-    fields_encode(info->fields, &event->network_opened, &w);
-    cx_assert(w.ok);
-    keccak_add(trail, bytes, w.size);
-}
-
-/* docs/protocol.md, "Snapshots": the running digest over history. */
-static void absorb(struct core *core, struct span bytes, enum verdict verdict)
-{
-    uint8_t number[4];
-    struct bytes_writer w;
     if (!core->batch_open) {
-        keccak_init(&core->trail);
-        keccak_add(&core->trail, core->step.chain.b, sizeof core->step.chain.b);
+        blake3_init(&core->trail);
+        blake3_add(&core->trail, core->step.chain.b, sizeof core->step.chain.b);
         core->batch_open = true;
     }
-    bytes_writer_init(&w, number, sizeof number);
-    bytes_put_u32(&w, bytes.size);
-    keccak_add(&core->trail, number, w.size);
-    keccak_add(&core->trail, bytes.data, bytes.size);
-    bytes_writer_init(&w, number, sizeof number);
+    bytes_writer_init(&w, bytes, sizeof bytes);
     bytes_put_u16(&w, (uint16_t)verdict);
-    keccak_add(&core->trail, number, w.size);
-    for (uint32_t i = 0; i < core->step.out->count; i++)
-        absorb_event(&core->trail, &core->step.out->event[i]);
+    bytes_put_u32(&w, out->count);
+    blake3_add(&core->trail, bytes, w.size);
+    for (uint32_t i = 0; i < out->count; i++)
+        blake3_add(&core->trail, bytes, event_encode(&out->event[i], bytes));
 }
 
 enum verdict core_apply(struct core *core, struct span bytes, const struct command *cmd, struct event_list *out)
@@ -165,7 +148,7 @@ enum verdict core_apply(struct core *core, struct span bytes, const struct comma
         prepare(core);
     enum verdict verdict = judge(core, bytes, cmd);
     cx_assert(payment_holds(&core->payment));
-    absorb(core, bytes, verdict);
+    absorb(core, verdict);
     return verdict;
 }
 
@@ -173,7 +156,7 @@ void core_batch_end(struct core *core)
 {
     if (!core->batch_open)
         return;
-    keccak_end(&core->trail, &core->step.chain);
+    blake3_end(&core->trail, &core->step.chain);
     core->batch_open = false;
 }
 

@@ -26,7 +26,7 @@ struct core {
     struct cognitive cognitive;
     struct validation validation;
     struct session_queue session_queue;
-    struct keccak trail;  // running digest of this batch: entries, verdicts, events
+    struct blake3 trail;  // running digest of this batch: verdicts and events
     struct hash genesis;  // Keccak-256 of the fields of the genesis that it was opened with
     struct pending_change {
         uint16_t param;  // 0: rules_version

@@ -57,6 +57,10 @@ struct event_info {
     struct field_list fields;
 };
 
+#define EVENT_SIZE_MAX 512  // bytes of one event's encoding
+
+/* Writes type u16 and fields as command.h says; gives the size. */
+uint32_t event_encode(const struct event *event, uint8_t ret_bytes[EVENT_SIZE_MAX]);
 const struct event_info *event_find(uint32_t type);
 const struct event_info *event_find_name(const char *name);
 /* Adds one and gives it, type set and the rest zero. Asserts that there is room: EVENTS_PER_COMMAND_MAX is proved. */

@@ -1,20 +1,20 @@
 #include "core/record.h"
 
 #include "base/assert.h"
+#include "crypto/blake3.h"
 #include "crypto/keccak.h"
 
 /* docs/protocol.md, "Result record": version, five digests, engine, seed and whose it is, finish, tokens in and out. */
 #define RECORD_VERSION 1
 #define RECORD_SIZE    (1 + 5 * 32 + 1 + 8 + 1 + 1 + 4 + 4)
-/* docs/protocol.md, "Result record": tag, network, session, task, lease, node, salt, result. */
-#define PRECOMMIT_SIZE   (5 * 8 + 20 + 32 + 32)
-#define CHAIN_START_SIZE (4 * 8)
-#define CHAIN_LINK_SIZE  (32 + 4)  // head and length; the bytes follow
+/* docs/protocol.md, "Result record": tag, network, session, task, lease, node, salt, record. */
+#define PRECOMMIT_SIZE_MAX (5 * 8 + 20 + 32 + RECORD_SIZE_MAX)
+#define CHAIN_START_SIZE   (4 * 8)
+#define CHAIN_LINK_SIZE    (32 + 4)  // head and length; the bytes follow
 
 static_assert(RECORD_SIZE == RECORD_EXACT_SIZE, "the header tells the size that the codec has");
 static_assert(RECORD_SIZE <= RECORD_SIZE_MAX, "a record fits the field of a commit");
-static_assert(RECORD_SIZE_MAX == 2 * KECCAK_BLOCK_SIZE - 1, "a record is hashed in two blocks at most");
-static_assert(PRECOMMIT_SIZE < KECCAK_BLOCK_SIZE, "a precommit is hashed in one block");
+static_assert(PRECOMMIT_SIZE_MAX <= BLAKE3_CHUNK_SIZE, "a precommit is hashed in one piece");
 
 /* What is hashed begins with what it is for, so that no hash can stand for another. */
 static const char precommit_tag[] = "corten/p", chain_tag[] = "corten/c";
@@ -80,11 +80,9 @@ bool record_decode(struct span bytes, struct record *ret_record)
 
 void precommit_hash(const struct precommit_terms *terms, struct span record, struct hash *ret_hash)
 {
-    struct hash result;
-    keccak256(record.data, record.size, &result);
-
-    uint8_t bytes[PRECOMMIT_SIZE];
+    uint8_t bytes[PRECOMMIT_SIZE_MAX];
     struct bytes_writer w;
+    cx_assert(record.size <= RECORD_SIZE_MAX);
     bytes_writer_init(&w, bytes, sizeof bytes);
     bytes_put(&w, precommit_tag, TAG_SIZE);
     bytes_put_u64(&w, terms->network_id);
@@ -93,10 +91,9 @@ void precommit_hash(const struct precommit_terms *terms, struct span record, str
     bytes_put_u64(&w, terms->lease);
     bytes_put(&w, terms->node.b, sizeof terms->node.b);
     bytes_put(&w, terms->salt.b, sizeof terms->salt.b);
-    bytes_put(&w, result.b, sizeof result.b);
+    bytes_put(&w, record.data, record.size);
     cx_assert(w.ok);
-    cx_assert(w.size == sizeof bytes);
-    keccak256(bytes, sizeof bytes, ret_hash);
+    blake3(bytes, w.size, ret_hash);
 }
 
 void chain_start(uint64_t network_id, uint64_t task, uint64_t lease, struct hash *ret_head)

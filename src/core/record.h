@@ -1,8 +1,7 @@
 /* record.h - what a miner commits to: the result record, the hash chain of its stream, the precommit.
  *
  *      c(0) = H(tag, network, task, lease)      c(i) = H(c(i-1), length, bytes)        H = Keccak-256
- *      result = H(record)
- *      precommit = H(tag 8, network 8, session 8, task 8, lease 8, node 20, salt 32, result 32)
+ *      precommit = BLAKE3(tag 8, network 8, session 8, task 8, lease 8, node 20, salt 32, record)
  *
  * Big-endian and of fixed width. Rounds use the same with session 0 and the round's id for the task.
  *
@@ -14,7 +13,7 @@
 #include "base/bytes.h"
 #include "core/terms.h"
 
-#define RECORD_SIZE_MAX   271  // two Keccak blocks less the padding
+#define RECORD_SIZE_MAX   271  // of the field in commands
 #define RECORD_EXACT_SIZE 180  // of every record in these rules
 
 struct record {

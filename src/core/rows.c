@@ -36,7 +36,10 @@ static void pass(struct rows *rows, uint8_t *data, uint32_t size)
         if (!rows->ok)
             memset(data, 0, size);
     }
-    keccak_add(rows->in_table ? &rows->table : &rows->module, data, size);
+    if (rows->in_table)
+        blake3_add(&rows->table, data, size);
+    else
+        keccak_add(&rows->module, data, size);
 }
 
 static uint64_t pass_number(struct rows *rows, uint64_t v, uint32_t size)
@@ -73,7 +76,7 @@ void rows_table(struct rows *rows, uint32_t *count, uint32_t cap)
     cx_assert(!rows->in_table);
     if (!rows_reading(rows))
         cx_assert(*count <= cap);
-    keccak_init(&rows->table);
+    blake3_init(&rows->table);
     rows->in_table = true;
     uint32_t n = *count;
     row_u32(rows, &n);
@@ -88,7 +91,7 @@ void rows_table_end(struct rows *rows)
     struct hash digest;
     cx_assert(rows->in_table);
     rows->in_table = false;
-    keccak_end(&rows->table, &digest);
+    blake3_end(&rows->table, &digest);
     keccak_add(&rows->module, digest.b, sizeof digest.b);
 }
 

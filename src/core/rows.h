@@ -3,7 +3,7 @@
  * A module describes each row once, in a function that is run in three ways: to write it into a snapshot, to read it
  * back, and to hash it. What a row forgets is thus missing in all three, and the simulator's replicas differ.
  *
- *      root = keccak256(module digests), module = keccak256(name, table digests), table = keccak256(count, rows)
+ *      root = keccak256(module digests), module = keccak256(name, table digests), table = blake3(count, rows)
  *
  * Source: docs/protocol.md, "Snapshots".
  */
@@ -15,6 +15,7 @@
 #include "base/heap.h"
 #include "base/id_map.h"
 #include "base/slots.h"
+#include "crypto/blake3.h"
 #include "crypto/keccak.h"
 
 enum rows_way { ROWS_WRITE, ROWS_READ, ROWS_HASH, ROWS_COUNT };
@@ -24,7 +25,8 @@ struct rows {
     struct bytes_writer w;  // ROWS_WRITE
     struct bytes_reader r;  // ROWS_READ
     uint64_t size;          // ROWS_COUNT: bytes a snapshot takes
-    struct keccak table, module, root;
+    struct blake3 table;
+    struct keccak module, root;
     bool in_table;
     bool ok;  // ROWS_READ: false after a number outside its bounds
 };

@@ -17,7 +17,7 @@ struct step {
     struct event_list *out;
 };
 
-/* Dice: keccak256(tag, beacon or chain, a, b), as a number. */
+/* Dice: blake3(tag, beacon or chain, a, b), as a number. */
 uint64_t step_dice(const struct hash *beacon, const char tag[8], uint64_t a, uint64_t b);
 
 #endif

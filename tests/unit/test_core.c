@@ -198,10 +198,25 @@ TEST(core, digests_refusals_as_well)
     core_digest(b->core, &other);
     CHECK(hash_eq(&one, &other));
     CHECK_EQ(network_append_bytes(a, "\1\2\3", 3), VERDICT_COMMAND_UNKNOWN);
-    CHECK_EQ(network_append_bytes(b, "\1\2\4", 3), VERDICT_COMMAND_UNKNOWN);
+    CHECK_EQ(network_append_bytes(b, "\0\1\3", 3), VERDICT_COMMAND_MALFORMED);
     core_digest(a->core, &one);
     core_digest(b->core, &other);
     CHECK(!hash_eq(&one, &other));
+}
+
+/* Two histories with the same verdicts and as many events, which differ in one field of one of them. */
+TEST(core, digests_every_event)
+{
+    struct hash digest[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        struct network *n = network_open(&(struct network_options){0});
+        struct command cmd = {.type = COMMAND_DEPOSIT, .deposit.account = test_address('U', 1)};
+        network_fill(n, &cmd);
+        cmd.deposit.amount = amount_of(1000 + i);
+        network_must(n, &cmd);
+        core_digest(n->core, &digest[i]);
+    }
+    CHECK(!hash_eq(&digest[0], &digest[1]));
 }
 
 /* ---- snapshots ---- */

@@ -3,6 +3,7 @@
 
 #include "base/hex.h"
 #include "base/prng.h"
+#include "crypto/blake3.h"
 #include "crypto/exchange.h"
 #include "crypto/keccak.h"
 #include "crypto/mac.h"
@@ -36,6 +37,66 @@ TEST(keccak, gives_the_published_values)
         struct hash hash;
         keccak256(vectors[i].text, strlen(vectors[i].text), &hash);
         check_hash(&hash, vectors[i].hash);
+    }
+}
+
+/* ---- BLAKE3 ---- */
+
+/* The published vectors: bytes 0, 1, ... 250, 0, 1, ... of these lengths. */
+static const struct blake3_vector {
+    uint32_t size;
+    const char *hash;
+} blake3_vectors[] = {
+    {0, "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"},
+    {1, "2d3adedff11b61f14c886e35afa036736dcd87a74d27b5c1510225d0f592e213"},
+    {1023, "10108970eeda3eb932baac1428c7a2163b0e924c9a9e25b35bba72b28f70bd11"},
+    {1024, "42214739f095a406f3fc83deb889744ac00df831c10daa55189b5d121c855af7"},
+    {1025, "d00278ae47eb27b34faecf67b4fe263f82d5412916c1ffd97c8cb7fb814b8444"},
+    {2048, "e776b6028c7cd22a4d0ba182a8bf62205d2ef576467e838ed6f2529b85fba24a"},
+    {2049, "5f4d72f40d7a5f82b15ca2b2e44b1de3c2ef86c426c95c1af0b6879522563030"},
+    {3073, "7124b49501012f81cc7f11ca069ec9226cecb8a2c850cfe644e327d22d3e1cd3"},
+    {4097, "9b4052b38f1c5fc8b1f9ff7ac7b27cd242487b3d890d15c96a1c25b8aa0fb995"},
+    {5121, "628bd2cb2004694adaab7bbd778a25df25c47b9d4155a55f8fbd79f2fe154cff"},
+    {7169, "a003fc7a51754a9b3c7fae0367ab3d782dccf28855a03d435f8cfe74605e7817"},
+    {8192, "aae792484c8efe4f19e2ca7d371d8c467ffb10748d8a5a1ae579948f718a2a63"},
+    {8193, "bab6c09cb8ce8cf459261398d2e7aef35700bf488116ceb94a36d0f5f1b7bc3b"},
+    {16384, "f875d6646de28985646f34ee13be9a576fd515f76b5b0a26bb324735041ddde4"},
+    {31744, "62b6960e1a44bcc1eb1a611a8d6235b6b4b78f32e7abc4fb4c6cdcce94895c47"},
+    {102400, "bc3e3d41a1146b069abffad3c0d44860cf664390afce4d9661f7902e7943e085"},
+};
+
+TEST(blake3, gives_the_published_values)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(blake3_vectors); i++) {
+        uint32_t size = blake3_vectors[i].size;
+        uint8_t *data = test_keep(malloc(size + 1));
+        struct hash hash;
+        for (uint32_t at = 0; at < size; at++)
+            data[at] = (uint8_t)(at % 251);
+        blake3(data, size, &hash);
+        check_hash(&hash, blake3_vectors[i].hash);
+    }
+}
+
+TEST(blake3, gives_the_same_whatever_the_pieces_are)
+{
+    static uint8_t data[70000];
+    struct prng prng = {1};
+    prng_fill(&prng, data, sizeof data);
+    for (uint32_t round = 0; round < 200; round++) {
+        struct hash whole, pieces;
+        struct blake3 b;
+        size_t size = prng_below(&prng, round % 2 ? sizeof data + 1 : 3000);
+        blake3(data, size, &whole);
+        blake3_init(&b);
+        for (size_t at = 0; at < size;) {
+            size_t piece = prng_below(&prng, round % 3 ? 9000 : 300);
+            piece = piece < size - at ? piece : size - at;
+            blake3_add(&b, data + at, piece);
+            at += piece;
+        }
+        blake3_end(&b, &pieces);
+        CHECK(hash_eq(&whole, &pieces));
     }
 }
 

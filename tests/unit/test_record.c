@@ -2,6 +2,7 @@
 #include "base/hex.h"
 #include "base/prng.h"
 #include "core/record.h"
+#include "crypto/blake3.h"
 #include "crypto/keccak.h"
 #include "lib/guard.h"
 #include "lib/test.h"
@@ -117,7 +118,7 @@ static struct precommit_terms some_terms(void)
 
 TEST(precommit, is_the_hash_that_the_protocol_spells_out)
 {
-    uint8_t bytes[RECORD_SIZE_MAX], text[124] = "corten/p";
+    uint8_t bytes[RECORD_SIZE_MAX], text[92 + RECORD_EXACT_SIZE] = "corten/p";
     struct record record = some_record();
     struct span span = encode(&record, bytes);
     struct precommit_terms terms = some_terms();
@@ -125,10 +126,10 @@ TEST(precommit, is_the_hash_that_the_protocol_spells_out)
         text[8 + 8 * i + 7] = (uint8_t)(i + 1);
     memset(text + 40, 5, 20);
     memset(text + 60, 6, 32);
-    struct hash result, right, got;
-    keccak256(span.data, span.size, &result);
-    memcpy(text + 92, result.b, 32);
-    keccak256(text, sizeof text, &right);
+    struct hash right, got;
+    CHECK_EQ(span.size, RECORD_EXACT_SIZE);
+    memcpy(text + 92, span.data, RECORD_EXACT_SIZE);
+    blake3(text, sizeof text, &right);
     precommit_hash(&terms, span, &got);
     CHECK(hash_eq(&got, &right));
 }
