@@ -5,6 +5,7 @@
 #                 BUILD=build-san for a build with sanitizers
 # make wasm       builds the core alone for WebAssembly: build/core.wasm
 # make bench      builds the measuring programs: build/bench/core, ... (docs/performance.md)
+# make sim        whole networks in one process, from seeds: SEEDS=1000 of them, or fresh ones for a minute
 # make lint       looks for what compilers do not: layers, banned calls, references, layout
 # make format     lays out all C files as .clang-format says
 # make clean      removes what was built
@@ -82,7 +83,7 @@ endif
 # Objects are made again when the compiler or its flags change, archives when a file comes or goes.
 FLAGS := $(CC) $(CPPFLAGS) $(CFLAGS)
 $(BUILD)/flags: text := $(FLAGS)
-$(BUILD)/sources: text = $(LIB_SRC) $(wildcard tests/unit/*.c tests/property/*.c tests/lib/*.c)
+$(BUILD)/sources: text = $(LIB_SRC) $(wildcard tests/unit/*.c tests/property/*.c tests/lib/*.c sim/*.c)
 $(BUILD)/flags $(BUILD)/sources: FORCE
 	@mkdir -p $(@D)
 	@echo '$(text)' | cmp -s - $@ || echo '$(text)' >$@
@@ -137,6 +138,33 @@ $(BUILD)/probe: $(BUILD)/tests/probe/probe.o $(BUILD)/libcorten.a
 $(BUILD)/ws_echo: $(BUILD)/tests/probe/ws_echo.o $(BUILD)/libcorten.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# ---- simulation --------------------------------------------------------------------------------
+
+# What a simulated world answers for itself, by a second body of the same header.
+SIM_INSTEAD := src/base/clock.c src/base/worker.c src/base/file.c \
+    $(patsubst %,src/net/%.c,loop conn connect listener http_client process)
+# Not in $(BUILD)/sim, which is the program.
+SIM_OBJ := $(patsubst sim/%.c,$(BUILD)/simulator/%.o,$(wildcard sim/*.c))
+
+$(BUILD)/simulator/%.o: sim/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) -I. $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/libsimulated.a: $(filter-out $(SIM_INSTEAD:%.c=$(BUILD)/%.o),$(LIB_OBJ)) $(BUILD)/sources
+	@rm -f $@
+	$(call say,AR,$@)
+	$(Q)ar rcs $@ $(filter %.o,$^)
+
+$(BUILD)/sim: $(SIM_OBJ) $(BUILD)/libsimulated.a $(BUILD)/sources
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter-out $(BUILD)/sources,$^) $(LDLIBS)
+
+# SEEDS=1000: so many, from 1 on; else fresh ones for a minute.
+.PHONY: sim
+sim: $(BUILD)/sim
+	$(BUILD)/sim $(if $(SEEDS),--seeds 1..$(SEEDS)) $(SIM_FLAGS)
 
 # ---- the core without a C library ----------------------------------------------------------------
 

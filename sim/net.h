@@ -37,6 +37,12 @@ void net_heal(struct net_world *net);  // all into group 0
 void net_break_all(struct computer *computer, bool silent);
 /* Breaks one connection of the world, drawn from SIM_FAULTS, if there is any. */
 void net_break_one(struct net_world *net);
+/* For computer.c: the loop is this computer's; what gathered in the event leaves; its connections are gone, and the
+ * peers hear of it, or do not. */
+void net_loop_bind(struct net_loop *loop, struct computer *computer);
+void net_loop_end_turn(struct net_loop *loop);
+void net_computer_down(struct computer *computer);
+
 uint32_t net_connection_count(const struct net_world *net);
 
 #endif

@@ -20,7 +20,8 @@ struct sim_observer {
     /* A router has opened (first start or after a crash): its replica has replayed to seq. */
     void (*on_router_open)(void *ctx, const struct sim_router *router, const struct core *core, uint64_t seq);
     void (*on_router_down)(void *ctx, const struct sim_router *router);
-    /* As replica_listener, from each router: an entry is durable and applied; its events; the end of the batch. */
+    /* As replica_listener, from each router: an entry is durable and applied; then its events. Also while a router
+     * replays at opening (moment->replaying), before on_router_open: router->router is NULL then. */
     void (*on_entry)(void *ctx, const struct sim_router *router, const struct replica_moment *moment);
     void (*on_event)(void *ctx, const struct sim_router *router, const struct replica_moment *moment,
                      const struct event *event);

@@ -7,6 +7,7 @@
 #define CORTEN_SIM_ROLES_H
 
 #include "base/amount.h"
+#include "cli/founder.h"
 #include "cli/genesis.h"
 #include "crypto/key.h"
 #include "miner/miner.h"
@@ -15,13 +16,13 @@
 #include "router/router.h"
 #include "sim/computer.h"
 
-#define SIM_NETWORK   7
-#define SIM_PORT      5010
-#define SIM_MODEL     "words"
-#define SIM_PRICE_IN  1000000  // a credit a token
-#define SIM_PRICE_OUT 2000000
-#define SIM_BALANCE   1000000000ull   // of each client's account
-#define SIM_ADMIN_KEY "ck_sim_admin"  // all scopes, with an account of its own in router-0's custody
+#define SIM_NETWORK       7
+#define SIM_PORT          5010
+#define SIM_MODEL         "words"
+#define SIM_PRICE_IN      1000000  // a credit a token
+#define SIM_PRICE_OUT     2000000
+#define SIM_BALANCE       1000000000ull  // of each client's account
+#define SIM_SHARED_LEDGER "mem:sim"
 
 /* Whose key: key_of_role(ROLE_MINER, 2). The same in every seed, so that signatures can be remembered. Adversaries take
  * theirs from their own kind. */
@@ -36,7 +37,9 @@ struct sim_router {
     struct replica_listener listener;
     char url[64];  // "http://router-0:5010"
     bool ready;    // a prompt would be answered
-    bool stopped;  // its ledger ended: it restarts
+    bool stopped;  // its program ended with an error: it will be started again
+    uint32_t stops, failed_starts;
+    char why[256];  // of the last failed start
 };
 
 struct sim_miner {
@@ -45,6 +48,8 @@ struct sim_miner {
     struct computer *computer;
     struct miner *miner;  // NULL: down
     char engine[64];
+    uint32_t stops;
+    char why[256];  // of the last one
 };
 
 struct sim_oracle {
@@ -52,6 +57,9 @@ struct sim_oracle {
     uint32_t number;
     struct computer *computer;
     struct oracle *oracle;  // NULL: down
+    char engine[64];
+    uint32_t stops;
+    char why[256];
 };
 
 struct roles {
@@ -60,7 +68,9 @@ struct roles {
     struct sim_miner miner[SWARM_MINERS_MAX];
     struct sim_oracle oracle[SWARM_ORACLES_MAX];
     struct ledger *keeper;  // a reader that keeps mem:sim while every router is down; NULL with sqlite
+    const char *url[SWARM_ROUTERS_MAX];
     struct genesis genesis;
+    struct founder founder;
     bool founded;  // model in the catalog, money in the accounts
 };
 
@@ -68,7 +78,7 @@ struct roles {
  * answered: faults begin afterwards. */
 struct roles *roles_open(struct sim *sim);
 void roles_close(struct roles *roles);
-/* The text of client n's API key, in router-0's custody; it exists when roles_open has returned. Admin scopes: all. */
+/* The text of client n's API key: all scopes, and at each router an account of its own with SIM_BALANCE. */
 const char *roles_api_key(uint32_t client);
 /* The router that a checker may ask for the network's state: one that is up, or NULL. */
 const struct core *roles_core(const struct roles *roles);

@@ -52,15 +52,15 @@ enum sim_fault {
     FAULT_HALF_OPEN,  // a connection died without a word
     FAULT_PARTITION,  // two groups of computers stopped hearing each other
     FAULT_HEAL,
-    FAULT_DELAY,  // bytes came much later than usual
-    FAULT_SLOW,   // a reader that takes its time
-    FAULT_CLOCK,  // a wall clock jumped
-    FAULT_TORN,   // a write was torn by a crash
-    FAULT_LOST,   // a write was lost by a crash
-    FAULT_SYNC,   // a sync failed
-    FAULT_DISK_FULL,
+    FAULT_DELAY,      // bytes came much later than usual
+    FAULT_SPLIT,      // a piece came in two
+    FAULT_SLOW,       // a reader that takes its time
+    FAULT_CLOCK,      // a wall clock jumped
+    FAULT_TORN,       // a write was torn by a crash
+    FAULT_LOST,       // a write was lost by a crash
+    FAULT_SYNC,       // a sync failed
     FAULT_READ,       // a read failed
-    FAULT_FLIP,       // a bit was flipped
+    FAULT_WRITE,      // a write failed, or the disk was full
     FAULT_DUPLICATE,  // a frame or a request was sent twice
     FAULT_COUNT
 };
@@ -68,6 +68,7 @@ const char *sim_fault_name(enum sim_fault fault);
 
 struct sim_observer;
 struct net_world;
+struct trouble;      // trouble.h
 struct roles;        // roles.h
 struct clients;      // client.h: clients_open(sim), clients_close(clients), clients_are_done(clients)
 struct adversaries;  // adversary.h: adversaries_open(sim), adversaries_close(adversaries)
@@ -85,11 +86,15 @@ struct sim {
     struct computer *current;  // NULL: the world itself
     struct computer *computer[SIM_COMPUTERS_MAX];
     uint32_t computer_count;
+    /* While a worker runs: bells that it rings are heard when what it did to the disk so far has taken its time. */
+    bool worker_runs;
+    uint64_t worker_took_us;
     enum sim_phase phase;
     struct sim_observer *observer;  // list
     uint64_t fault[FAULT_COUNT];
     struct net_world *net;
     struct roles *roles;
+    struct trouble *trouble;
     struct clients *clients;
     struct adversaries *adversaries;
     struct checks *checks;

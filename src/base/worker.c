@@ -1,8 +1,7 @@
 #include "base/worker.h"
 
-#include <pthread.h>
+#include <errno.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,4 +84,21 @@ void worker_close(struct worker *worker)
     int code = pthread_join(worker->thread, NULL);
     cx_assert(code == 0);
     done(worker);
+}
+
+/* ---- waiting for them ---- */
+
+void worker_await_init(pthread_cond_t *changed)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+bool worker_await(pthread_cond_t *changed, pthread_mutex_t *lock, uint64_t until_us)
+{
+    struct timespec until = {.tv_sec = (time_t)(until_us / 1000000), .tv_nsec = (long)(until_us % 1000000) * 1000};
+    return pthread_cond_timedwait(changed, lock, &until) != ETIMEDOUT;
 }

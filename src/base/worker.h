@@ -8,6 +8,10 @@
 #ifndef CORTEN_BASE_WORKER_H
 #define CORTEN_BASE_WORKER_H
 
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/err.h"
 
 struct worker;
@@ -17,5 +21,10 @@ enum cx_err worker_open(void (*run)(void *ctx), void *ctx, struct worker **ret_w
 void worker_ring(struct worker *worker);  // from any thread
 /* Ends the thread; rings that came before are answered first. Takes NULL. */
 void worker_close(struct worker *worker);
+
+/* For a thread that has nothing better to do than to wait for what workers do: as pthread_cond_timedwait, `lock` being
+ * held, for a condition that worker_await_init made. False: not within clock_mono_us() < until_us. */
+void worker_await_init(pthread_cond_t *changed);
+bool worker_await(pthread_cond_t *changed, pthread_mutex_t *lock, uint64_t until_us);
 
 #endif

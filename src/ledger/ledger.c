@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/worker.h"
 #include "ledger/backend.h"
 
 const char *ledger_name(const struct ledger *ledger) { return ledger->uri; }
@@ -98,11 +99,7 @@ enum cx_err ledger_open(const char *uri, const struct ledger_options *options, s
     ledger->place = copy + (place - uri);
     ledger->mail_last = &ledger->mail_first;
     pthread_mutex_init(&ledger->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&ledger->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    worker_await_init(&ledger->changed);
 
     err = backend->open(ledger);
     if (!err)
@@ -173,18 +170,11 @@ static struct ledger_record *take_mail(struct ledger *ledger)
 
 enum cx_err ledger_wait(struct ledger *ledger, uint64_t timeout_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(timeout_ms / 1000);
-    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
+    uint64_t until_us = u64_add_sat(clock_mono_us(), timeout_ms * 1000);
     pthread_mutex_lock(&ledger->lock);
-    int code = 0;
-    while (!ledger->woken && code != ETIMEDOUT)
-        code = pthread_cond_timedwait(&ledger->changed, &ledger->lock, &until);
+    bool in_time = true;
+    while (!ledger->woken && in_time)
+        in_time = worker_await(&ledger->changed, &ledger->lock, until_us);
     bool woken = ledger->woken;
     pthread_mutex_unlock(&ledger->lock);
     return woken ? CX_OK

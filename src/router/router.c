@@ -85,7 +85,8 @@ static enum cx_err put_keys(struct router *router)
         router->booting++;
     }
     while (router->booting > 0 && !router->stopped)
-        net_loop_turn(o->loop, true);
+        if (!net_loop_turn(o->loop, true))
+            return cx_fail(CX_CLOSED, "the ledger no longer answers");
     return router->boot_err;
 }
 
@@ -122,8 +123,9 @@ static enum cx_err open_replica(struct router *router)
                                             .on_stopped = on_stopped,
                                             .on_progress = on_progress,
                                             .ctx = router};
-    struct replica_listener *const listeners[] = {history_listener(router->history), tasks_listener(router->tasks)};
-    return replica_open(&options, listeners, ARRAY_COUNT(listeners), &router->replica);
+    struct replica_listener *const listeners[] = {history_listener(router->history), tasks_listener(router->tasks),
+                                                  o->listener};
+    return replica_open(&options, listeners, o->listener ? 3 : 2, &router->replica);
 }
 
 static enum cx_err open_parts(struct router *router)

@@ -13,6 +13,7 @@
 #include "net/loop.h"
 
 struct replica;
+struct replica_listener;
 struct router;
 
 struct router_options {
@@ -32,6 +33,8 @@ struct router_options {
     uint8_t redundancy;  // 0: 1
     uint8_t validation;  // enum validation_policy
     uint16_t audit_bp;
+    /* One more who hears of entries and events, from the first entry on: router/replica.h. NULL: nobody. */
+    struct replica_listener *listener;
     uint64_t keep_ms;             // payloads and finished tasks; 0: seven days
     void (*on_ready)(void *ctx);  // a prompt would be answered: some node serves. Called once
     void (*on_stopped)(void *ctx, enum cx_err err, const char *why);

@@ -1,0 +1,152 @@
+/* build/sim: a whole network in one process, from a seed. docs/simulation.md. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "sim/run.h"
+
+#define FRESH_SECONDS 60
+
+static const char usage[] =
+    "build/sim - a whole Corten network in one process: simulated clock, network and disks, from a seed\n"
+    "\n"
+    "  --seed N       one seed, with what its swarm is\n"
+    "  --seeds A..B   these seeds\n"
+    "  --seconds S    fresh seeds for so long (60)\n"
+    "  --calm         the same networks without faults and cheats\n"
+    "  --trace        what happens, as it happens; with --seed\n"
+    "  --json         the report as JSON\n"
+    "  --help         this\n"
+    "\n"
+    "Ends with \"N passed, N failed\", and 1 where one failed.\n";
+
+struct choice {
+    uint64_t first, last;
+    uint64_t seconds;  // 0: first..last
+    bool calm, trace, json, single;
+};
+
+static double now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static bool read_number(const char *text, const char *end_mark, uint64_t *ret)
+{
+    char *end;
+    if (!text || *text < '0' || *text > '9')
+        return false;
+    *ret = strtoull(text, &end, 10);
+    return strncmp(end, end_mark, strlen(end_mark)) == 0 && (*end_mark || !*end);
+}
+
+static bool read_seeds(const char *text, struct choice *choice)
+{
+    const char *dots = text ? strstr(text, "..") : NULL;
+    return dots && read_number(text, "..", &choice->first) && read_number(dots + 2, "", &choice->last) &&
+           choice->first <= choice->last;
+}
+
+/* 0: run; else the exit status + 1. */
+static int read_options(int argc, char **argv, struct choice *choice)
+{
+    *choice = (struct choice){.first = (uint64_t)time(NULL) * 1000, .last = UINT64_MAX, .seconds = FRESH_SECONDS};
+    for (int i = 1; i < argc; i++) {
+        const char *option = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+        bool good = true;
+        if (strcmp(option, "--seed") == 0) {
+            good = read_number(value, "", &choice->first);
+            choice->last = choice->first;
+            choice->seconds = 0;
+            choice->single = true;
+            i++;
+        } else if (strcmp(option, "--seeds") == 0) {
+            good = read_seeds(value, choice);
+            choice->seconds = 0;
+            i++;
+        } else if (strcmp(option, "--seconds") == 0) {
+            good = read_number(value, "", &choice->seconds) && choice->seconds > 0;
+            i++;
+        } else if (strcmp(option, "--calm") == 0) {
+            choice->calm = true;
+        } else if (strcmp(option, "--trace") == 0) {
+            choice->trace = true;
+        } else if (strcmp(option, "--json") == 0) {
+            choice->json = true;
+        } else if (strcmp(option, "--help") == 0) {
+            fputs(usage, stdout);
+            return 1;
+        } else {
+            good = false;
+        }
+        if (!good) {
+            fprintf(stderr, "sim: cannot understand %s%s%s; build/sim --help lists the options\n", option,
+                    value ? " " : "", value ? value : "");
+            return 3;
+        }
+    }
+    return 0;
+}
+
+static void print(struct buf *text)
+{
+    if (text->size > 0)
+        fwrite(text->data, 1, text->size, stdout);
+    fflush(stdout);
+    buf_reset(text);
+}
+
+static bool run_one(const struct choice *choice, uint64_t seed, struct report *all)
+{
+    struct swarm swarm;
+    struct report one = {0};
+    struct buf out = {0};
+    if (choice->calm)
+        swarm_calm(seed, &swarm);
+    else
+        swarm_pick(seed, &swarm);
+    if (choice->single && !choice->json) {
+        swarm_print(&swarm, &out);
+        buf_text(&out, "\n");
+        print(&out);
+    }
+    bool well = run_swarm(&swarm, choice->trace, &one, &out);
+    report_add(all, &one);
+    if ((choice->single || !well) && !choice->json)
+        print(&out);
+    else if (!well)
+        fwrite(out.data, 1, out.size, stderr);
+    buf_done(&out);
+    return well;
+}
+
+int main(int argc, char **argv)
+{
+    struct choice choice;
+    int status = read_options(argc, argv, &choice);
+    if (status)
+        return status - 1;
+    run_prepare();
+    static struct report all;
+    double began_s = now_s();
+    for (uint64_t seed = choice.first;; seed++) {
+        run_one(&choice, seed, &all);
+        if (seed == choice.last || (choice.seconds && now_s() - began_s >= (double)choice.seconds))
+            break;
+    }
+    struct buf out = {0};
+    double seconds = now_s() - began_s;
+    if (choice.json)
+        report_json(&all, seconds, &out);
+    else if (!choice.single)
+        report_print(&all, seconds, &out);
+    print(&out);
+    buf_done(&out);
+    if (!choice.json)
+        printf("%llu passed, %llu failed\n", (unsigned long long)(all.seeds - all.failed),
+               (unsigned long long)all.failed);
+    return all.failed > 0;
+}

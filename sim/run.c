@@ -1,0 +1,77 @@
+#include "sim/run.h"
+
+#include <jansson.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "sim/client.h"
+#include "sim/computer.h"
+#include "sim/disk.h"
+#include "sim/roles.h"
+#include "sim/trouble.h"
+
+#define STEP_US 10000  // between two looks whether the clients are done
+
+void run_prepare(void)
+{
+    computer_install_random();
+    json_object_seed(1);
+    log_set_level(LOG_ERROR);
+}
+
+static void run_while_waiting(struct sim *sim, uint64_t until_us)
+{
+    while (sim_is_well(sim) && sim->now_us < until_us && !clients_are_done(sim->clients))
+        sim_run_until(sim, sim->now_us + STEP_US);
+}
+
+static void phase_one(struct sim *sim)
+{
+    sim->clients = clients_open(sim);
+    sim->trouble = trouble_begin(sim);
+    observe_phase(sim, SIM_FAULTS_ON);
+    run_while_waiting(sim, sim->now_us + 1000ull * sim->swarm.faults_ms);
+    trouble_heal(sim->trouble);
+}
+
+static void phase_two(struct sim *sim)
+{
+    observe_phase(sim, SIM_HEALED);
+    run_while_waiting(sim, sim->now_us + 1000ull * sim->swarm.healed_ms);
+    if (!sim_is_well(sim) || clients_are_done(sim->clients))
+        return;
+    struct buf who = {0};
+    clients_explain(sim->clients, &who);
+    check_fail(&sim->check, CHECKER_PROGRESS, 0, "%u ms after all was healed:%s", sim->swarm.healed_ms, who.data);
+    buf_done(&who);
+}
+
+bool run_swarm(const struct swarm *swarm, bool trace, struct report *ret_report, struct buf *out)
+{
+    disk_install(swarm->seed);
+    struct sim *sim = sim_open(swarm);
+    struct report_watch watch;
+    sim->trace = trace;
+    report_watch(&watch, sim, ret_report);
+    trouble_prepare(sim);
+    sim->roles = roles_open(sim);
+    if (sim_is_well(sim))
+        phase_one(sim);
+    if (sim_is_well(sim))
+        phase_two(sim);
+    if (sim_is_well(sim))
+        observe_phase(sim, SIM_OVER);
+    if (sim->clients) {
+        ret_report->told = clients_answered(sim->clients);
+        ret_report->denied = clients_refused(sim->clients);
+        clients_close(sim->clients);
+    }
+    report_end(ret_report, sim);
+    report_print_seed(ret_report, sim, out);
+    bool well = sim_is_well(sim);
+    roles_close(sim->roles);
+    trouble_close(sim->trouble);
+    sim_close(sim);
+    disk_uninstall();
+    return well;
+}
