@@ -119,9 +119,7 @@ $(BUILD)/corten: $(BUILD)/src/cli/main.o $(BUILD)/libcorten.a
 TEST_LIB := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/*.c tests/property/*.c))
 # The checkers of the core alone look at every network of tests/lib/network.h as well.
-CHECK_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard sim/check.c sim/check_core*.c))
-
-$(BUILD)/sim/%.o: CPPFLAGS += -I.
+CHECK_OBJ := $(patsubst sim/%.c,$(BUILD)/simulator/%.o,$(wildcard sim/check.c sim/check_core*.c))
 
 $(BUILD)/tests/%.o: CPPFLAGS += -Itests -I.
 
@@ -158,6 +156,7 @@ $(BUILD)/libsimulated.a: $(filter-out $(SIM_INSTEAD:%.c=$(BUILD)/%.o),$(LIB_OBJ)
 	$(Q)ar rcs $@ $(filter %.o,$^)
 
 $(BUILD)/sim: $(SIM_OBJ) $(BUILD)/libsimulated.a $(BUILD)/sources
+	@test ! -d $@ || rm -rf $@
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter-out $(BUILD)/sources,$^) $(LDLIBS)
 
