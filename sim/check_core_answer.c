@@ -1,7 +1,7 @@
 /* check_core_answer.c - what was revealed, which answer stands, and what it costs; reckoned from the entries alone.
  * Source: docs/protocol.md, "Result record", "Validation" and "Money". */
 #include "base/bytes.h"
-#include "crypto/keccak.h"
+#include "crypto/blake3.h"
 #include "sim/check_core_parts.h"
 
 /* Where the fields of a record lie. */
@@ -21,25 +21,23 @@ enum record_at {
 
 /* ---- reveals ---- */
 
-/* H("corten/p" | network | session | task | lease | node | salt | H(record)) */
+/* B("corten/p" | network | session | task | lease | node | salt | record) */
 static void precommit_of(const struct check_core *c, const struct task_book *t, const struct lease_book *l,
                          const struct cmd_task_commit *cmd, struct hash *ret_hash)
 {
     uint8_t number[32];
-    struct keccak k;
-    struct hash result;
-    keccak256(cmd->record.data, cmd->record.size, &result);
+    struct blake3 b;
     be64_put(number, c->network_id);
     be64_put(number + 8, t->session);
     be64_put(number + 16, t->id);
     be64_put(number + 24, l->lease);
-    keccak_init(&k);
-    keccak_add(&k, "corten/p", 8);
-    keccak_add(&k, number, sizeof number);
-    keccak_add(&k, l->node.b, sizeof l->node.b);
-    keccak_add(&k, cmd->salt.b, sizeof cmd->salt.b);
-    keccak_add(&k, result.b, sizeof result.b);
-    keccak_end(&k, ret_hash);
+    blake3_init(&b);
+    blake3_add(&b, "corten/p", 8);
+    blake3_add(&b, number, sizeof number);
+    blake3_add(&b, l->node.b, sizeof l->node.b);
+    blake3_add(&b, cmd->salt.b, sizeof cmd->salt.b);
+    blake3_add(&b, cmd->record.data, cmd->record.size);
+    blake3_end(&b, ret_hash);
 }
 
 static bool record_fits(struct check_core *c, const struct task_book *t, const struct lease_book *l, struct span record)

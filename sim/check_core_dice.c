@@ -1,6 +1,7 @@
 /* check_core_dice.c - the oracles: whether beacon, seeds and draws are those that nobody could choose, and who leads.
  * Source: docs/protocol.md, "Randomness" and "Rounds". */
 #include "base/bytes.h"
+#include "crypto/blake3.h"
 #include "crypto/keccak.h"
 #include "sim/check_core_parts.h"
 
@@ -20,20 +21,20 @@ uint32_t oracles_live(const struct check_core *c)
     return live;
 }
 
-/* H(tag | dice | a | b), its first eight bytes. */
+/* B(tag | dice | a | b), its first eight bytes. */
 uint64_t check_dice(struct check_core *c, const char tag[8], uint64_t a, uint64_t b)
 {
     const struct hash *dice = oracles_live(c) > 0 ? &c->beacon : &c->chain;
     uint8_t number[16];
-    struct keccak k;
+    struct blake3 draw;
     struct hash hash;
     be64_put(number, a);
     be64_put(number + 8, b);
-    keccak_init(&k);
-    keccak_add(&k, tag, 8);
-    keccak_add(&k, dice->b, sizeof dice->b);
-    keccak_add(&k, number, sizeof number);
-    keccak_end(&k, &hash);
+    blake3_init(&draw);
+    blake3_add(&draw, tag, 8);
+    blake3_add(&draw, dice->b, sizeof dice->b);
+    blake3_add(&draw, number, sizeof number);
+    blake3_end(&draw, &hash);
     return be64(hash.b);
 }
 

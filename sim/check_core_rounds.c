@@ -1,6 +1,7 @@
 /* check_core_rounds.c - rounds and audits: their arrows, whether verdicts bear out what they find, and what becomes of
  * a node's sequential test. Source: docs/protocol.md, "Rounds" and "Audits". */
 #include "base/bytes.h"
+#include "crypto/blake3.h"
 #include "crypto/keccak.h"
 #include "sim/check_core_parts.h"
 
@@ -116,21 +117,20 @@ static bool round_answer(struct check_core *c, const struct evt_round_answer *e)
     MUST(c, REVEAL_ORDER, r->state == ROUND_PRECOMMITTED, "round lease %" PRIu64 " was revealed while its round is %s",
          e->lease, term_name(TERM_round_state, r->state));
     const struct cmd_round_commit *commit = &cmd->round_commit;
-    struct hash result, precommit;
+    struct hash precommit;
     uint8_t number[32];
-    struct keccak k;
-    keccak256(commit->record.data, commit->record.size, &result);
+    struct blake3 b;
     be64_put(number, c->network_id);
     be64_put(number + 8, 0);
     be64_put(number + 16, r->id);
     be64_put(number + 24, e->lease);
-    keccak_init(&k);
-    keccak_add(&k, "corten/p", 8);
-    keccak_add(&k, number, sizeof number);
-    keccak_add(&k, r->place[place].node.b, 20);
-    keccak_add(&k, commit->salt.b, 32);
-    keccak_add(&k, result.b, 32);
-    keccak_end(&k, &precommit);
+    blake3_init(&b);
+    blake3_add(&b, "corten/p", 8);
+    blake3_add(&b, number, sizeof number);
+    blake3_add(&b, r->place[place].node.b, 20);
+    blake3_add(&b, commit->salt.b, 32);
+    blake3_add(&b, commit->record.data, commit->record.size);
+    blake3_end(&b, &precommit);
     bool same = hash_eq(&precommit, &r->place[place].precommit);
     MUST(c, REVEAL, same || !e->bound, "round lease %" PRIu64 " is bound to what it did not precommit", e->lease);
     r->place[place].answered = e->bound;
