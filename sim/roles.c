@@ -418,12 +418,12 @@ struct roles *roles_open(struct sim *sim)
     sim->roles = roles;
     make_genesis(roles);
     make_computers(roles);
-    computer_start(roles->router[0].computer);
     if (sim->swarm.shared_ledger) {
-        const struct ledger_options reading = {.mode = LEDGER_READ};
-        enum cx_err err = ledger_open(SIM_SHARED_LEDGER, &reading, &roles->keeper);
+        const struct ledger_options nobody = {.mode = LEDGER_CREATE, .network = SIM_NETWORK};
+        enum cx_err err = ledger_open(SIM_SHARED_LEDGER, &nobody, &roles->keeper);
         cx_assert(!err);
     }
+    computer_start(roles->router[0].computer);
     wait_until(roles, is_founded, FOUNDING_US_MAX, "the network was not founded");
     for (uint32_t i = 1; i < sim->swarm.routers; i++)
         computer_start(roles->router[i].computer);

@@ -525,6 +525,9 @@ static enum cx_err replay(struct replica *replica)
     replica->replaying = false;
     if (!err && replica->stopped)
         err = CX_CORRUPT;  // open_core has said why
+    if (!err && !replica->core)
+        err = cx_fail(CX_NOT_FOUND, "ledger %s lost its first entry while it was being opened",
+                      replica->options.ledger_uri);
     struct router_view router;
     if (!err && !view_router(replica->core, key_address(replica->options.key), &router))
         err = cx_fail(CX_DENIED, "this router's key is not one of the network's routers; an admin can add it");
