@@ -422,6 +422,8 @@ struct roles *roles_open(struct sim *sim)
         const struct ledger_options nobody = {.mode = LEDGER_CREATE, .network = SIM_NETWORK};
         enum cx_err err = ledger_open(SIM_SHARED_LEDGER, &nobody, &roles->keeper);
         cx_assert(!err);
+        err = payload_store_open(SIM_SHARED_LEDGER, &roles->payload_keeper);
+        cx_assert(!err);
     }
     computer_start(roles->router[0].computer);
     wait_until(roles, is_founded, FOUNDING_US_MAX, "the network was not founded");
@@ -446,6 +448,7 @@ void roles_close(struct roles *roles)
     for (uint32_t i = 0; i < sim->swarm.routers; i++)
         computer_halt(roles->router[i].computer);
     ledger_close(roles->keeper);
+    payload_store_close(roles->payload_keeper);
     genesis_done(&roles->genesis);
     sim->roles = NULL;
     free(roles);

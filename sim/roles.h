@@ -12,6 +12,7 @@
 #include "crypto/key.h"
 #include "miner/miner.h"
 #include "oracle/oracle.h"
+#include "payload/payload.h"
 #include "router/replica.h"
 #include "router/router.h"
 #include "sim/computer.h"
@@ -67,6 +68,7 @@ struct roles {
     struct sim_router router[SWARM_ROUTERS_MAX];
     struct sim_miner miner[SWARM_MINERS_MAX];
     struct sim_oracle oracle[SWARM_ORACLES_MAX];
+    struct payload_store *payload_keeper;  // likewise
     struct ledger *keeper;  // a reader that keeps mem:sim while every router is down; NULL with sqlite
     const char *url[SWARM_ROUTERS_MAX];
     struct genesis genesis;

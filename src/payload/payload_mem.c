@@ -1,4 +1,6 @@
-/* Payloads in memory, for tests and `dev` without a folder: a sorted table, as small as its use. */
+/* Payloads in memory, for tests and simulations: a sorted table, as small as its use; a named one is shared by all
+ * handles in this process, and goes with the last. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,25 +15,72 @@ struct mem_payload {
 };
 
 struct mem_rows {
+    struct mem_rows *next;  // named ones
+    char *name;             // NULL: one handle's own
+    uint32_t handles;
     struct mem_payload *at;  // [count], by name
     size_t count, cap;
     uint64_t size;
 };
 
+/* Of the list of the named ones. A named store belongs to the threads that open it one after another. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct mem_rows *named;
+
+static struct mem_rows *find_named(const char *name)
+{
+    for (struct mem_rows *rows = named; rows; rows = rows->next)
+        if (strcmp(rows->name, name) == 0)
+            return rows;
+    return NULL;
+}
+
+static struct mem_rows *make_rows(const char *name)
+{
+    struct mem_rows *rows = calloc(1, sizeof *rows);
+    cx_assert(rows);
+    if (!name[0])
+        return rows;
+    rows->name = strdup(name);
+    cx_assert(rows->name);
+    rows->next = named;
+    named = rows;
+    return rows;
+}
+
 static enum cx_err mem_open(struct payload_store *store, const char *place)
 {
-    if (place[0])
-        return cx_fail(CX_INVALID, "%s: payloads in memory have no name; write mem:", store->uri);
-    store->rows = calloc(1, sizeof(struct mem_rows));
-    cx_assert(store->rows);
+    pthread_mutex_lock(&lock);
+    struct mem_rows *rows = place[0] ? find_named(place) : NULL;
+    if (!rows)
+        rows = make_rows(place);
+    rows->handles++;
+    pthread_mutex_unlock(&lock);
+    store->rows = rows;
     return CX_OK;
+}
+
+/* Whether this was the last handle. */
+static bool let_go(struct mem_rows *rows)
+{
+    pthread_mutex_lock(&lock);
+    bool last = --rows->handles == 0;
+    if (last && rows->name) {
+        struct mem_rows **at = &named;
+        while (*at != rows)
+            at = &(*at)->next;
+        *at = rows->next;
+    }
+    pthread_mutex_unlock(&lock);
+    return last;
 }
 
 static void mem_close(struct payload_store *store)
 {
     struct mem_rows *rows = store->rows;
-    if (!rows)
+    if (!rows || !let_go(rows))
         return;
+    free(rows->name);
     for (size_t i = 0; i < rows->count; i++)
         free(rows->at[i].data);
     free(rows->at);

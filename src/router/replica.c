@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "core/core.h"
 #include "ledger/gather.h"
+#include "payload/payload.h"
 #include "proto/entry.h"
 
 /* Core time may not run ahead of the ledger's clock: a tick comes at least this long after the last entry. */
@@ -258,6 +259,29 @@ static enum verdict foresee(struct replica *replica, struct submission *s)
     return core_foresee(replica->core, &s->cmd, &s->outcome.task);
 }
 
+/* Where the ledger keeps no payloads, they are stored before the entry that names them. */
+static enum cx_err put_payloads(struct payload_store *payloads, const struct submission *s)
+{
+    enum cx_err err = CX_OK;
+    for (uint32_t i = 0; i < s->blob_count && !err; i++) {
+        const struct ledger_blob *blob = &s->blob[i];
+        struct hash name;
+        err = payload_put(payloads, blob->data.data, blob->data.size, blob->keep_until_ms, &name);
+        cx_assert(err || hash_eq(&name, &blob->sha256));
+    }
+    return err;
+}
+
+static enum cx_err gather(struct replica *replica, struct submission *s)
+{
+    const struct span bytes = {(const uint8_t *)s->entry.data, (uint32_t)s->entry.size};
+    struct payload_store *payloads = replica->options.payloads;
+    enum cx_err err = payloads ? put_payloads(payloads, s) : CX_OK;
+    if (err)
+        return err;
+    return gather_submit(replica->gather, bytes, s->blob, payloads ? 0 : s->blob_count, on_written, s);
+}
+
 static void release(struct submission *s)
 {
     struct replica *replica = s->replica;
@@ -267,8 +291,7 @@ static void release(struct submission *s)
         end_soon(s);
         return;
     }
-    const struct span bytes = {(const uint8_t *)s->entry.data, (uint32_t)s->entry.size};
-    s->outcome.err = gather_submit(replica->gather, bytes, s->blob, s->blob_count, on_written, s);
+    s->outcome.err = gather(replica, s);
     if (s->outcome.err)
         end_soon(s);
     else

@@ -21,12 +21,16 @@
 #include "ledger/ledger.h"
 #include "net/loop.h"
 
+struct payload_store;
 struct replica;
 
 struct replica_options {
     struct net_loop *loop;
     const char *ledger_uri;
     const struct key *key;  // the router's; lent for the replica's life
+    /* Where payloads are put before the entry that names them is appended; NULL: the ledger keeps them itself, in one
+     * transaction with the entry. Lent. */
+    struct payload_store *payloads;
     /* The genesis for a ledger that is empty; NULL: an empty ledger is an error. Its routers include `key`. */
     const struct cmd_genesis *genesis;
     void (*on_stopped)(void *ctx, enum cx_err err, const char *why);

@@ -90,12 +90,14 @@ static enum cx_err put_keys(struct router *router)
     return router->boot_err;
 }
 
+/* A ledger in memory keeps no payloads. */
+static bool is_in_memory(const struct router_options *o) { return strncmp(o->ledger_uri, "mem:", 4) == 0; }
+
 /* The ledger and the payloads share a file, so that a prompt and the entry that names it are durable together. */
 static enum cx_err open_stores(struct router *router)
 {
     const struct router_options *o = &router->options;
-    bool in_memory = strncmp(o->ledger_uri, "mem:", 4) == 0;
-    enum cx_err err = payload_store_open(in_memory ? "mem:" : o->ledger_uri, &router->payloads);
+    enum cx_err err = payload_store_open(o->ledger_uri, &router->payloads);
     if (!err)
         err = history_open(&(struct history_options){.archive_path = o->archive_path}, &router->history);
     if (err)
@@ -119,6 +121,7 @@ static enum cx_err open_replica(struct router *router)
     const struct replica_options options = {.loop = o->loop,
                                             .ledger_uri = o->ledger_uri,
                                             .key = o->key,
+                                            .payloads = is_in_memory(o) ? router->payloads : NULL,
                                             .genesis = o->genesis,
                                             .on_stopped = on_stopped,
                                             .on_progress = on_progress,

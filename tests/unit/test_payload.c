@@ -231,3 +231,29 @@ TEST(payload, shares_a_file_with_the_ledger_that_writes_to_it)
     ledger_close(ledger);
     payload_store_close(store);
 }
+
+TEST(payload, in_memory_a_name_is_shared_by_all_that_open_it_and_goes_with_the_last)
+{
+    struct payload_store *a = NULL, *b = NULL, *other = NULL, *own = NULL;
+    struct hash name;
+    bool has = false;
+    CHECK_EQ(payload_store_open("mem:one", &a), CX_OK);
+    CHECK_EQ(payload_store_open("mem:one", &b), CX_OK);
+    CHECK_EQ(payload_store_open("mem:two", &other), CX_OK);
+    CHECK_EQ(payload_store_open("mem:", &own), CX_OK);
+    CHECK_EQ(payload_put(a, "word", 4, TIME_NEVER, &name), CX_OK);
+    payload_store_close(a);
+    CHECK_EQ(payload_has(b, &name, &has, NULL), CX_OK);
+    CHECK(has);
+    CHECK_EQ(payload_has(other, &name, &has, NULL), CX_OK);
+    CHECK(!has);
+    CHECK_EQ(payload_has(own, &name, &has, NULL), CX_OK);
+    CHECK(!has);
+    payload_store_close(b);
+    CHECK_EQ(payload_store_open("mem:one", &a), CX_OK);
+    CHECK_EQ(payload_has(a, &name, &has, NULL), CX_OK);
+    CHECK(!has);
+    payload_store_close(a);
+    payload_store_close(other);
+    payload_store_close(own);
+}
