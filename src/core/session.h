@@ -10,7 +10,8 @@
  * What nodes do reaches sessions through node_pool's lists, which the sweep takes.
  *
  * Shape:  session[sessions_cap] by slot; member[nodes_cap] by node slot: a node is in one session at most. Each
- *         session lists its members, and the nodes that it released for re-test and that are not back.
+ *         session lists its members, those of them that have a slot free, and the nodes that it released for re-test
+ *         and that are not back.
  * Files:  session.c (states, marks, what the queue asks), session_member.c, session_open.c (commands),
  *         session_turnover.c (time: opening, growth, turnover, ends), session_rows.c (canonical bytes, check).
  * Source: docs/protocol.md, "Sessions".
@@ -60,6 +61,7 @@ struct session {
     uint64_t minute_ms;    // when the present minute began
     uint32_t minute_tasks, in_flight;
     uint32_t nodes, node_head;      // members
+    uint32_t free_head;             // those of them that could take a task, but for what the pool says of them
     uint32_t here;                  // those of them that are present and not leaving
     uint32_t out, out_head;         // released by its own turnover and not back
     uint32_t draws;                 // of nodes, ever
@@ -78,6 +80,7 @@ struct member {
     uint32_t session;           // SLOT_NONE: in none
     uint32_t out_of;            // the session that released it for re-test and counts it; SLOT_NONE
     uint32_t prev, next;        // in the list of either
+    uint32_t free_prev, free_next;  // in its session's list of those with a free slot
     uint32_t in_flight, tasks;  // assignments now; tasks since it was reserved
     uint64_t until_ms;          // when its reservation ends; TIME_NEVER
     uint64_t idle_ms;           // since when it has no assignment; meaningful without one
@@ -86,6 +89,7 @@ struct member {
     bool dedicated;
     bool leaving;  // gets no task any more; released when in_flight is 0
     bool away;     // absent, as the queue told
+    bool free;     // neither, and it has a slot: derived, and in that list
 };
 struct session_pool {
     uint32_t owner;
@@ -174,6 +178,10 @@ struct member_wish {
     uint32_t shun_count;
     uint64_t dice;
 };
+static inline bool session_has_free(const struct session_book *book, uint32_t session)
+{
+    return book->session[session].free_head != SLOT_NONE;  // else none can be picked
+}
 bool session_pick_members(const struct session_book *book, const struct member_wish *wish, uint32_t *ret_nodes);
 /* An assignment began and ended on a member; tells node_pool as well. */
 void session_member_busy(struct session_book *book, uint32_t node);

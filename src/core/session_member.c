@@ -29,6 +29,34 @@ static struct member *member_of(const struct session_book *book, uint32_t node)
     return &book->member[node];
 }
 
+static bool is_free(const struct session_book *book, uint32_t node)
+{
+    const struct member *m = &book->member[node];
+    return m->session != SLOT_NONE && !m->leaving && !m->away &&
+           m->in_flight < node_pool_node(book->node_pool, node)->slots;
+}
+
+void session_member_settle(struct session_book *book, uint32_t node)
+{
+    struct member *m = &book->member[node];
+    bool is = is_free(book, node);
+    if (m->free == is)
+        return;
+    m->free = is;
+    uint32_t *head = &book->session[m->session].free_head;
+    if (is) {
+        m->free_prev = SLOT_NONE;
+        m->free_next = *head;
+        if (*head != SLOT_NONE)
+            book->member[*head].free_prev = node;
+        *head = node;
+        return;
+    }
+    *(m->free_prev == SLOT_NONE ? head : &book->member[m->free_prev].free_next) = m->free_next;
+    if (m->free_next != SLOT_NONE)
+        book->member[m->free_next].free_prev = m->free_prev;
+}
+
 void session_member_look(struct session_book *book, uint32_t node, uint64_t at_ms)
 {
     book->member[node].turn_ms = at_ms;
@@ -69,6 +97,7 @@ void session_member_add(struct session_book *book, uint32_t session, uint32_t no
         .dedicated = dedicated,
     };
     list_add(book, &s->node_head, node);
+    session_member_settle(book, node);
     s->nodes++;
     s->here++;
     struct member *m = &book->member[node];
@@ -104,6 +133,8 @@ void session_member_remove(struct session_book *book, uint32_t node, enum releas
     s->nodes--;
     if (!m->leaving && !m->away)
         s->here--;
+    m->leaving = true;
+    session_member_settle(book, node);
     struct evt_session_node_released *released =
         &event_add(book->step->out, EVENT_SESSION_NODE_RELEASED)->session_node_released;
     released->session = slots_id(&book->slots, m->session);
@@ -121,6 +152,7 @@ void session_member_retire(struct session_book *book, uint32_t node, enum releas
         session_of(book, m->session)->here--;
     m->leaving = true;
     m->why = why;
+    session_member_settle(book, node);
     session_member_look(book, node, m->in_flight == 0 ? 0 : TIME_NEVER);
 }
 
@@ -132,6 +164,7 @@ void session_member_busy(struct session_book *book, uint32_t node)
     node_pool_busy(book->node_pool, node);
     m->in_flight++;
     m->tasks++;
+    session_member_settle(book, node);
     if (tasks_max == 0 || m->tasks < tasks_max || m->dedicated)
         return;
     m->until_ms = book->step->now_ms;
@@ -144,6 +177,7 @@ void session_member_idle(struct session_book *book, uint32_t node)
     cx_assert(m->in_flight > 0);
     node_pool_idle(book->node_pool, node);
     m->in_flight--;
+    session_member_settle(book, node);
     if (m->in_flight > 0)
         return;
     m->idle_ms = book->step->now_ms;
@@ -163,6 +197,7 @@ static void come_back(struct session_book *book, uint32_t node)
     if (m->away && !m->leaving)
         session_of(book, m->session)->here++;
     m->away = false;
+    session_member_settle(book, node);
     session_mark(book, m->session);
     session_settle(book, m->session);
 }
@@ -173,6 +208,7 @@ static void go_away(struct session_book *book, uint32_t node)
     if (!m->away && !m->leaving)
         session_of(book, m->session)->here--;
     m->away = true;
+    session_member_settle(book, node);
     session_settle(book, m->session);
 }
 
@@ -259,7 +295,7 @@ bool session_pick_members(const struct session_book *book, const struct member_w
     } candidate[SESSION_NODES_MAX];
     uint32_t candidates = 0, picked = 0;
     cx_assert(wish->want <= REDUNDANCY_MAX);
-    for (uint32_t node = s->node_head; node != SLOT_NONE; node = book->member[node].next) {
+    for (uint32_t node = s->free_head; node != SLOT_NONE; node = book->member[node].free_next) {
         if (!will_do(book, wish, node))
             continue;
         candidate[candidates].node = node;

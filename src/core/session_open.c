@@ -232,6 +232,7 @@ enum verdict session_open(struct session_book *book, const struct cmd_session_op
         .opened_seq = book->step->seq,
         .opens_by_ms = TIME_NEVER,
         .node_head = SLOT_NONE,
+        .free_head = SLOT_NONE,
         .out_head = SLOT_NONE,
         .waiting_ms = TIME_NEVER,
         .grows_ms = TIME_NEVER,

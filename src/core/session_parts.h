@@ -29,6 +29,8 @@ void session_member_remove(struct session_book *book, uint32_t node, enum releas
 /* Gets no task any more, and is removed in a sweep once it has none. */
 void session_member_retire(struct session_book *book, uint32_t node, enum release_reason why);
 void session_member_look(struct session_book *book, uint32_t node, uint64_t at_ms);  // again at that time
+/* Behind every change of its leaving, away or in_flight: whether it stands in its session's list of the free. */
+void session_member_settle(struct session_book *book, uint32_t node);
 /* A member that came back or is draining: node_pool_take_news. */
 void session_hear(struct session_book *book, uint32_t node);
 /* The nodes that a session released for re-test: a node that is picked or gone is none of them any more. */

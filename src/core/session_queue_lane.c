@@ -262,6 +262,8 @@ static void feed_short(struct session_queue *queue)
 bool queue_dispatch(struct session_queue *queue, uint32_t session)
 {
     struct scan scan;
+    if (!session_has_free(queue->session, session))
+        return false;
     scan_begin(&queue->lanes[session], &scan);
     for (uint32_t i = 0; i < DISPATCH_SCAN_MAX; i++) {
         uint32_t task = scan_next(queue, &scan);

@@ -150,12 +150,26 @@ static void row_pools(struct session_book *book, struct rows *rows)
     rows_table_end(rows);
 }
 
+/* Lists of the free, which follow from the rows. */
+static void rebuild_members(struct session_book *book, struct rows *rows)
+{
+    for (uint32_t node = 0; node < book->node_cap && rows->ok; node++) {
+        const struct member *m = &book->member[node];
+        if (m->session == SLOT_NONE)
+            continue;
+        rows->ok = slots_is_live(&book->slots, m->session) && node_pool_id(book->node_pool, node) != 0;
+        if (rows->ok)
+            session_member_settle(book, node);
+    }
+}
+
 static void rebuild(struct session_book *book, struct rows *rows)
 {
     for (uint32_t i = 0; i < book->slots.used && rows->ok; i++) {
         if (!slots_is_live(&book->slots, i))
             continue;
-        const struct session *s = &book->session[i];
+        struct session *s = &book->session[i];
+        s->free_head = SLOT_NONE;
         if (s->policy.model == SLOT_NONE) {
             rows->ok = false;
             return;
@@ -188,8 +202,10 @@ void session_rows(struct session_book *book, struct rows *rows)
     rows_table_end(rows);
     row_members(book, rows);
     row_pools(book, rows);
-    if (rows_reading(rows))
+    if (rows_reading(rows)) {
         rebuild(book, rows);
+        rebuild_members(book, rows);
+    }
     rows_module_end(rows);
 }
 
@@ -210,13 +226,20 @@ static void check_member(const struct session_book *book, uint32_t node)
 static void check_session(const struct session_book *book, uint32_t i)
 {
     const struct session *s = &book->session[i];
-    uint32_t nodes = 0, here = 0, out = 0;
+    uint32_t nodes = 0, here = 0, out = 0, free = 0;
     for (uint32_t node = s->node_head; node != SLOT_NONE; node = book->member[node].next, nodes++) {
         const struct member *m = &book->member[node];
         cx_assert(m->session == i);
         check_member(book, node);
         here += !m->leaving && !m->away;
+        cx_assert(m->free == (!m->leaving && !m->away && m->in_flight < node_pool_node(book->node_pool, node)->slots));
+        free += m->free;
     }
+    for (uint32_t node = s->free_head; node != SLOT_NONE; node = book->member[node].free_next) {
+        cx_assert(book->member[node].session == i && free > 0);
+        free--;
+    }
+    cx_assert(free == 0);
     for (uint32_t node = s->out_head; node != SLOT_NONE; node = book->member[node].next, out++) {
         cx_assert(book->member[node].out_of == i);
         cx_assert(book->member[node].session == SLOT_NONE);

@@ -153,6 +153,7 @@ static void renew(struct session_book *book, uint32_t node)
     if (m->leaving && !m->away)
         s->here++;
     m->leaving = false;
+    session_member_settle(book, node);
     m->tasks = 0;
     m->until_ms = s->policy.reserve_ms ? u64_add_sat(book->step->now_ms, s->policy.reserve_ms) : TIME_NEVER;
 }
