@@ -39,10 +39,11 @@ static void put_corten(const struct completion *c, struct json_out *out, const s
 
 static bool is_chat(const struct completion *c) { return c->dialect == DIALECT_CHAT; }
 
-/* Opens the event and its object, up to and with "choices". The id is where a resumed stream goes on. */
-static void event_begin(struct completion *c, struct buf *out, struct json_out *json)
+/* Opens the event and its object, up to and with "choices". `sent`: the bytes of text up to and with this event, where
+ * a resumed stream goes on. */
+static void event_begin(struct completion *c, struct buf *out, struct json_out *json, size_t sent)
 {
-    buf_printf(out, "id: %zu\ndata: ", c->prompt.sent);
+    buf_printf(out, "id: %zu\ndata: ", sent);
     json_out_init(json, out);
     json_out_object(json, NULL);
     put_head(c, json, is_chat(c) ? "chat.completion.chunk" : "text_completion");
@@ -76,13 +77,13 @@ static void put_choice(const struct completion *c, struct json_out *json, const 
     json_out_end(json);  // of choices
 }
 
-static void put_lead(struct completion *c, struct buf *out)
+static void put_lead(struct completion *c, struct buf *out, size_t sent)
 {
     struct json_out json;
     c->led = true;
     if (!is_chat(c))
         return;
-    event_begin(c, out, &json);
+    event_begin(c, out, &json, sent);
     put_choice(c, &json, "assistant", "", 0, NULL);
     if (c->prompt.request.include_usage)
         json_out_null(&json, "usage");
@@ -93,8 +94,8 @@ void completion_put_text(struct completion *c, struct buf *out, const char *text
 {
     struct json_out json;
     if (!c->led)
-        put_lead(c, out);
-    event_begin(c, out, &json);
+        put_lead(c, out, c->prompt.sent - size);
+    event_begin(c, out, &json, c->prompt.sent);
     put_choice(c, &json, NULL, text, size, NULL);
     if (c->prompt.request.include_usage)
         json_out_null(&json, "usage");
@@ -105,13 +106,13 @@ void completion_put_last(struct completion *c, struct buf *out, const struct tas
 {
     struct json_out json;
     if (!c->led)
-        put_lead(c, out);
-    event_begin(c, out, &json);
+        put_lead(c, out, c->prompt.sent);
+    event_begin(c, out, &json, c->prompt.sent);
     put_choice(c, &json, NULL, NULL, 0, out_finish(end->finish));
     if (c->prompt.request.include_usage) {
         json_out_null(&json, "usage");
         event_end(out, &json);
-        event_begin(c, out, &json);
+        event_begin(c, out, &json, c->prompt.sent);
         json_out_end(&json);  // no choices
         out_usage(&json, end);
     }

@@ -170,6 +170,14 @@ static const char *event_data(const struct reply *r, unsigned n, size_t *ret_siz
     return "";
 }
 
+/* docs/protocol.md, "OpenAI's routes": an event's id is the bytes of text up to and with it, where a client goes on. */
+static void has_id(const char *data, size_t text_size)
+{
+    char id[48];
+    int size = snprintf(id, sizeof id, "id: %zu\ndata: ", text_size);
+    CHECK_MEM(data - size, id, (size_t)size);
+}
+
 /* Adds up the text of a stream and counts its events; its last JSON object is r->json from then on. */
 static unsigned read_stream(struct reply *r, bool chat, struct buf *text)
 {
@@ -185,6 +193,7 @@ static unsigned read_stream(struct reply *r, bool chat, struct buf *text)
         const char *path = chat ? "choices.0.delta.content" : "choices.0.text";
         if (reply_has(r, path))
             buf_text(text, reply_text(r, path));
+        has_id(data, text->size);
     }
     return count;
 }
