@@ -69,6 +69,7 @@ struct check {
     char text[CHECK_TEXT_SIZE];
     uint64_t failures;
     uint64_t looks[CHECKER_COUNT];
+    uint64_t honest_audits, honest_condemned;  // judged over all seeds of a run: check_world.h
 };
 
 /* "task_record". */

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "sim/check_world.h"
 #include "sim/client.h"
 #include "sim/computer.h"
 #include "sim/disk.h"
@@ -53,6 +54,7 @@ bool run_swarm(const struct swarm *swarm, bool trace, struct report *ret_report,
     struct report_watch watch;
     sim->trace = trace;
     report_watch(&watch, sim, ret_report);
+    sim->checks = checks_open(sim);
     trouble_prepare(sim);
     sim->roles = roles_open(sim);
     if (sim_is_well(sim))
@@ -71,6 +73,7 @@ bool run_swarm(const struct swarm *swarm, bool trace, struct report *ret_report,
     bool well = sim_is_well(sim);
     roles_close(sim->roles);
     trouble_close(sim->trouble);
+    checks_close(sim->checks);
     sim_close(sim);
     disk_uninstall();
     return well;
