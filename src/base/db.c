@@ -32,6 +32,11 @@ enum cx_err db_fail(sqlite3 *db, const char *doing)
     case SQLITE_BUSY:
     case SQLITE_LOCKED: return cx_fail(CX_BUSY, "%s: %s: another program has locked it", path, doing);
     case SQLITE_READONLY:
+        /* Our files have no rollback journal but while the first switch to the write-ahead log is under way. */
+        if (code == SQLITE_READONLY_ROLLBACK)
+            return cx_fail(CX_NOT_FOUND, "%s: a program died while it made this file: there is nothing in it yet",
+                           path);
+        return cx_fail(CX_DENIED, "%s: %s: %s", path, doing, text);
     case SQLITE_PERM:
     case SQLITE_AUTH: return cx_fail(CX_DENIED, "%s: %s: %s", path, doing, text);
     case SQLITE_NOMEM: return cx_fail(CX_MEMORY, "%s: %s: out of memory", path, doing);

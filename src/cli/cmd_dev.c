@@ -32,12 +32,15 @@ struct running {
     enum cx_err err;
 };
 
+static void on_first_key(void *ctx, const char *text)
+{
+    (void)ctx;
+    fprintf(stderr, "corten dev: the API key, shown this once: %s\n", text);
+}
+
 static void on_ready(void *ctx, const char *url, const char *api_key)
 {
     struct running *r = ctx;
-    bool default_key = api_key && strcmp(api_key, DEV_API_KEY) == 0;
-    if (api_key && !default_key)
-        fprintf(stderr, "corten dev: the API key, shown this once: %s\n", api_key);
     if (option_flag(r->options, "json"))
         printf("{\"ready\":\"%s\"}\n", url);
     else
@@ -102,6 +105,7 @@ static int run(const struct options *options)
                             .faults = faults->count,
                             .no_oracle = option_flag(options, "no-oracle"),
                             .quiet = option_flag(options, "quiet"),
+                            .on_first_key = on_first_key,
                             .on_ready = on_ready,
                             .on_stopped = on_stopped,
                             .ctx = &running};

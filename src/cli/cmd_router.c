@@ -18,8 +18,7 @@
 #include "crypto/random.h"
 #include "router/router.h"
 
-#define DRAIN_MS     20000
-#define API_KEY_SIZE 68  // "ck_", 64 digits, NUL
+#define DRAIN_MS 20000
 
 static const struct option_info infos[] = {
     {"listen", 'l', OPTION_TEXT, "ADDRESS", "127.0.0.1:5010", "where to serve; port 0 lets the system choose", 0, 0,
@@ -55,7 +54,7 @@ struct running {
     struct founder founder;
     struct genesis genesis;
     struct key *key, *admin;
-    char api_key[API_KEY_SIZE];
+    struct buf ledger, archive;  // their places
     enum cx_err err;
     bool draining;
 };
@@ -81,11 +80,12 @@ static enum cx_err read_oracle(const char *text, struct genesis_oracle *ret)
     return CX_OK;
 }
 
-static enum cx_err build_genesis(struct running *r)
+static enum cx_err build_genesis(struct running *r, uint64_t network)
 {
     const struct options *o = r->options;
-    uint64_t network = option_number(o, "network");
-    if (!option_given(o, "network"))
+    if (option_given(o, "network"))
+        network = option_number(o, "network");
+    else if (network == 0)
         network = 1 + (random_u64() >> 12);  // fits a JavaScript number
     genesis_init(&r->genesis, network, (uint8_t)option_number(o, "admin-quorum"),
                  (uint8_t)option_number(o, "oracle-quorum"));
@@ -118,13 +118,17 @@ static void print_ready(struct running *r)
 {
     const char *listen = option_text(r->options, "listen"), *colon = strrchr(listen, ':');
     int host = colon ? (int)(colon - listen) : (int)strlen(listen);
-    if (r->api_key[0])
-        fprintf(stderr, "corten router: the admin API key, shown this once: %s\n", r->api_key);
     if (option_flag(r->options, "json"))
         printf("{\"ready\":\"http://%.*s:%u\"}\n", host, listen, router_port(r->router));
     else
         printf("ready http://%.*s:%u\n", host, listen, router_port(r->router));
     fflush(stdout);
+}
+
+static void print_key(void *ctx, const char *text)
+{
+    (void)ctx;
+    fprintf(stderr, "corten router: the admin API key, shown this once: %s\n", text);
 }
 
 /* What was founded is durable: only now may others use the admin's next nonce. */
@@ -221,33 +225,17 @@ static int policy_of(const char *text)
 static enum cx_err open_router(struct running *r)
 {
     const struct options *o = r->options;
-    const char *data = option_text(o, "data"), *uri = option_text(o, "ledger");
-    struct buf ledger = {0}, archive = {0};
     int policy = policy_of(option_text(o, "validation"));
-    if (!data && !uri)
-        return cx_fail(CX_INVALID, "--data DIR (or --ledger sqlite:PATH) is missing");
     if (policy < 0)
         return cx_fail(CX_INVALID, "--validation is hash or majority; similarity, rescore and judge are not built");
-    if (data && mkdir(data, 0700) != 0 && errno != EEXIST)
-        return cx_fail(CX_IO, "--data: %s: %s", data, strerror(errno));
-    if (uri)
-        buf_text(&ledger, uri);
-    else
-        buf_printf(&ledger, "sqlite:%s/ledger.db", data);
-    if (data)
-        buf_printf(&archive, "%s/archive.db", data);
-    else
-        buf_printf(&archive, "%s.archive", uri + (strncmp(uri, "sqlite:", 7) == 0 ? 7 : 0));
-    const char *admin_key[] = {r->api_key};
     const struct router_options options = {.loop = r->loop,
                                            .listen = option_text(o, "listen"),
-                                           .ledger_uri = ledger.data,
-                                           .archive_path = archive.data,
+                                           .ledger_uri = r->ledger.data,
+                                           .archive_path = r->archive.data,
                                            .key = r->key,
                                            .admin = r->admin,
                                            .genesis = option_flag(o, "found") ? &r->genesis.command : NULL,
-                                           .admin_key = admin_key,
-                                           .admin_key_count = r->api_key[0] ? 1 : 0,
+                                           .on_first_key = option_flag(o, "found") ? print_key : NULL,
                                            .redundancy = (uint8_t)option_number(o, "redundancy"),
                                            .validation = (uint8_t)policy,
                                            .audit_bp = 1000,
@@ -255,33 +243,36 @@ static enum cx_err open_router(struct running *r)
                                            .on_stopped = on_stopped,
                                            .on_progress = on_progress,
                                            .ctx = r};
-    enum cx_err err = router_open(&options, &r->router);
-    buf_done(&ledger);
-    buf_done(&archive);
-    return err;
+    return router_open(&options, &r->router);
 }
 
-/* Told once, at the founding: its text is nowhere kept. */
-static void make_api_key(struct running *r)
+static enum cx_err choose_places(struct running *r)
 {
-    uint8_t secret[32];
-    char hex[65];
-    random_fill(secret, sizeof secret);
-    hex_encode(secret, sizeof secret, hex);
-    snprintf(r->api_key, sizeof r->api_key, "ck_%s", hex);
+    const char *data = option_text(r->options, "data"), *uri = option_text(r->options, "ledger");
+    if (data) {
+        if (mkdir(data, 0700) != 0 && errno != EEXIST)
+            return cx_fail(CX_IO, "--data: %s: %s", data, strerror(errno));
+        buf_printf(&r->ledger, "sqlite:%s/ledger.db", data);
+        buf_printf(&r->archive, "%s/archive.db", data);
+    }
+    if (uri) {
+        buf_reset(&r->ledger);
+        buf_text(&r->ledger, uri);
+    }
+    if (uri && !data)
+        buf_printf(&r->archive, "%s.archive", uri + (strncmp(uri, "sqlite:", 7) == 0 ? 7 : 0));
+    if (!uri && !data)
+        return cx_fail(CX_INVALID, "--data DIR (or --ledger sqlite:PATH) is missing");
+    return CX_OK;
 }
 
-static bool is_founding(const struct options *options)
+/* Also where an earlier start died on the way: the same command goes on with what it left. */
+static enum cx_err prepare_founding(struct running *r)
 {
-    struct buf path = {0};
-    const char *uri = option_text(options, "ledger");
-    if (uri)
-        buf_text(&path, uri + (strncmp(uri, "sqlite:", 7) == 0 ? 7 : 0));
-    else
-        buf_printf(&path, "%s/ledger.db", option_text(options, "data") ? option_text(options, "data") : ".");
-    bool founding = option_flag(options, "found") && access(path.data, F_OK) != 0;
-    buf_done(&path);
-    return founding;
+    bool is_new;
+    uint64_t network;
+    enum cx_err err = founder_look(r->ledger.data, &is_new, &network);
+    return err ? err : build_genesis(r, network);
 }
 
 static enum cx_err start(struct running *r)
@@ -289,10 +280,10 @@ static enum cx_err start(struct running *r)
     enum cx_err err = keyfile_read(r->options, "key", &r->key);
     if (!err && option_text(r->options, "admin-key"))
         err = keyfile_read(r->options, "admin-key", &r->admin);
+    if (!err)
+        err = choose_places(r);
     if (!err && option_flag(r->options, "found"))
-        err = build_genesis(r);
-    if (!err && is_founding(r->options))
-        make_api_key(r);
+        err = prepare_founding(r);
     if (!err)
         err = net_loop_open(&r->loop);
     if (!err)
@@ -317,6 +308,8 @@ static int run(const struct options *options)
     key_close(r.key);
     key_close(r.admin);
     genesis_done(&r.genesis);
+    buf_done(&r.ledger);
+    buf_done(&r.archive);
     return err ? fail("router", err) : EXIT_DONE;
 }
 

@@ -10,27 +10,25 @@
 
 #include "base/assert.h"
 #include "base/buf.h"
-#include "base/hex.h"
 #include "base/log.h"
 #include "cli/children.h"
 #include "cli/founder.h"
 #include "cli/genesis.h"
 #include "cli/keyfile.h"
-#include "core/account.h"
 #include "core/terms.h"
 #include "crypto/keccak.h"
 #include "crypto/random.h"
 #include "oracle/chain.h"
+#include "router/custody.h"
 #include "router/router.h"
 #include "runtime/runtime.h"
 
-#define DRAIN_MS     5000
-#define API_KEY_SIZE 68  // "ck_", 64 digits, NUL
-#define PATH_SIZE    4096
+#define DRAIN_MS  5000
+#define PATH_SIZE 4096
 
 struct dev {
     struct dev_options options;
-    char folder[PATH_SIZE], url[DEV_URL_SIZE], api_key[API_KEY_SIZE];
+    char folder[PATH_SIZE], url[DEV_URL_SIZE], api_key[CUSTODY_KEY_SIZE];
     bool temporary, is_new, is_ready, stopping;
     struct key *router_key, *admin, *oracle_key;
     struct genesis genesis;
@@ -40,6 +38,7 @@ struct dev {
     struct children *children;
     enum cx_err err;
     struct net_timer soon;
+    uint64_t network;  // of a ledger that was left without entries; 0: none
 };
 
 /* Short periods, so that a network of one machine is quick: docs/protocol.md, "Parameters". */
@@ -117,9 +116,8 @@ static enum cx_err make_folder(struct dev *dev)
     snprintf(path, sizeof path, "%s/keys", dev->folder);
     if (mkdir(path, 0700) != 0 && errno != EEXIST)
         return cx_fail(CX_IO, "%s: %s", path, strerror(errno));
-    snprintf(path, sizeof path, "%s/ledger.db", dev->folder);
-    dev->is_new = access(path, F_OK) != 0;
-    return CX_OK;
+    snprintf(path, sizeof path, "sqlite:%s/ledger.db", dev->folder);
+    return founder_look(path, &dev->is_new, &dev->network);
 }
 
 static bool is_overridden(const struct dev *dev, const char *param)
@@ -133,7 +131,7 @@ static bool is_overridden(const struct dev *dev, const char *param)
 
 static enum cx_err build_genesis(struct dev *dev)
 {
-    uint64_t network = 1 + (random_u64() >> 12);  // fits a JavaScript number
+    uint64_t network = dev->network ? dev->network : 1 + (random_u64() >> 12);  // fits a JavaScript number
     struct genesis_oracle oracle = {.oracle = *key_address(dev->oracle_key), .operator= * key_address(dev->oracle_key)};
     enum cx_err err = CX_OK;
     oracle_chain_end(dev->oracle_key, network, 0, &oracle.chain_end);
@@ -161,17 +159,15 @@ static bool is_loopback(const char *listen)
 /* Everybody knows the development key, so it opens nothing that others can reach. */
 static void choose_api_key(struct dev *dev)
 {
-    if (is_loopback(dev->options.listen)) {
+    if (is_loopback(dev->options.listen))
         snprintf(dev->api_key, sizeof dev->api_key, "%s", DEV_API_KEY);
-        return;
-    }
-    if (!dev->is_new)
-        return;
-    uint8_t secret[32];
-    char hex[65];
-    random_fill(secret, sizeof secret);
-    hex_encode(secret, sizeof secret, hex);
-    snprintf(dev->api_key, sizeof dev->api_key, "ck_%s", hex);
+}
+
+static void first_key(void *ctx, const char *text)
+{
+    struct dev *dev = ctx;
+    snprintf(dev->api_key, sizeof dev->api_key, "%s", text);
+    dev->options.on_first_key(dev->options.ctx, text);
 }
 
 /* ---- children ---- */
@@ -259,6 +255,13 @@ static void founded(void *ctx, enum cx_err err)
 
 /* ---- model and money ---- */
 
+/* The key that the network was founded with: its account gets the money, once. */
+static bool founders_key(const struct dev *dev, struct key_view *ret_key)
+{
+    uint32_t at = 0;
+    return view_key_at(replica_core(router_replica(dev->router)), &at, ret_key);
+}
+
 static void found(void *ctx, enum cx_err err, const char *detail)
 {
     struct dev *dev = ctx;
@@ -275,14 +278,12 @@ static void found(void *ctx, enum cx_err err, const char *detail)
                                         .price_out_max = strtoull(FOUNDER_PRICE_OUT_MAX, NULL, 10)};
     founder_init(&dev->founder, router_replica(dev->router), dev->admin, founded, dev);
     founder_model(&dev->founder, &model);
-    if (dev->api_key[0]) {
-        struct hash key_hash, reference;
-        struct address account;
+    struct key_view key;
+    if (founders_key(dev, &key)) {
+        struct hash reference;
         static const char once[] = "corten dev: the first deposit";
-        keccak256(dev->api_key, strlen(dev->api_key), &key_hash);
         keccak256(once, sizeof once - 1, &reference);
-        account_custodial(key_address(dev->router_key), &key_hash, &account);
-        founder_deposit(&dev->founder, &account, amount_of(DEV_BALANCE), &reference);
+        founder_deposit(&dev->founder, &key.account, amount_of(DEV_BALANCE), &reference);
     }
     founder_end(&dev->founder);
 }
@@ -307,7 +308,7 @@ static void router_stopped(void *ctx, enum cx_err err, const char *why)
 static enum cx_err open_router(struct dev *dev)
 {
     char ledger[PATH_SIZE + 64], archive[PATH_SIZE + 64];
-    const char *admin_key[] = {dev->api_key};
+    const char *const admin_key[] = {dev->api_key};
     snprintf(ledger, sizeof ledger, "sqlite:%s/ledger.db", dev->folder);
     snprintf(archive, sizeof archive, "%s/archive.db", dev->folder);
     const struct router_options options = {.loop = dev->options.loop,
@@ -319,6 +320,7 @@ static enum cx_err open_router(struct dev *dev)
                                            .genesis = dev->is_new ? &dev->genesis.command : NULL,
                                            .admin_key = admin_key,
                                            .admin_key_count = dev->api_key[0] ? 1 : 0,
+                                           .on_first_key = dev->options.on_first_key ? first_key : NULL,
                                            .redundancy = (uint8_t)dev->options.redundancy,
                                            .validation = dev->options.validation,
                                            .audit_bp = 1000,

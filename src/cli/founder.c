@@ -6,6 +6,17 @@
 #include "base/assert.h"
 #include "proto/entry.h"
 
+enum cx_err founder_look(const char *ledger_uri, bool *ret_new, uint64_t *ret_network)
+{
+    cx_auto(ledger) ledger = NULL;
+    enum cx_err err = ledger_open(ledger_uri, &(struct ledger_options){.mode = LEDGER_READ}, &ledger);
+    if (err && err != CX_NOT_FOUND)
+        return err;
+    *ret_new = err == CX_NOT_FOUND || ledger_head(ledger).seq == 0;
+    *ret_network = err == CX_NOT_FOUND ? 0 : ledger_network(ledger);
+    return CX_OK;
+}
+
 void founder_init(struct founder *founder, struct replica *replica, const struct key *admin,
                   void (*on_done)(void *ctx, enum cx_err err), void *ctx)
 {

@@ -30,6 +30,10 @@ struct founder_model {
     uint64_t price_in_max, price_out_max;
 };
 
+/* Whether a network is to be founded at this ledger: it has no entry yet, or does not exist. A start that died while it
+ * founded may have left a ledger without entries, which has its network's id already: *ret_network, else 0. */
+enum cx_err founder_look(const char *ledger_uri, bool *ret_new, uint64_t *ret_network);
+
 /* Begins nothing yet; `admin` is one whose signature suffices (admin_quorum 1). */
 void founder_init(struct founder *founder, struct replica *replica, const struct key *admin,
                   void (*on_done)(void *ctx, enum cx_err err), void *ctx);

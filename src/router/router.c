@@ -69,21 +69,41 @@ static void key_is_put(void *ctx, const struct replica_outcome *outcome)
         router->boot_err = cx_fail(CX_DENIED, "an API key could not be made: %s", verdict_text(outcome->verdict));
 }
 
+static enum cx_err put_key(struct router *router, const char *text)
+{
+    struct command cmd;
+    struct key_view known;
+    custody_key_put(replica_router(router->replica), text, &cmd);
+    if (view_key(replica_core(router->replica), &cmd.key_put.key_hash, &known))
+        return CX_OK;
+    enum cx_err err = replica_command(router->replica, &cmd, NULL, 0, key_is_put, router);
+    if (!err)
+        router->booting++;
+    return err;
+}
+
+static enum cx_err put_first_key(struct router *router)
+{
+    const struct router_options *o = &router->options;
+    struct key_view any;
+    uint32_t at = 0;
+    char text[CUSTODY_KEY_SIZE];
+    if (!o->on_first_key || o->admin_key_count > 0 || view_key_at(replica_core(router->replica), &at, &any))
+        return CX_OK;
+    custody_new_key(text);
+    o->on_first_key(o->ctx, text);
+    return put_key(router, text);
+}
+
 /* The keys that exist from the start are on the ledger before anybody can show one. */
 static enum cx_err put_keys(struct router *router)
 {
     const struct router_options *o = &router->options;
-    for (uint32_t i = 0; i < o->admin_key_count; i++) {
-        struct command cmd;
-        struct key_view known;
-        custody_key_put(replica_router(router->replica), o->admin_key[i], &cmd);
-        if (view_key(replica_core(router->replica), &cmd.key_put.key_hash, &known))
-            continue;
-        enum cx_err err = replica_command(router->replica, &cmd, NULL, 0, key_is_put, router);
-        if (err)
-            return err;
-        router->booting++;
-    }
+    enum cx_err err = put_first_key(router);
+    for (uint32_t i = 0; i < o->admin_key_count && !err; i++)
+        err = put_key(router, o->admin_key[i]);
+    if (err)
+        return err;
     while (router->booting > 0 && !router->stopped)
         if (!net_loop_turn(o->loop, true))
             return cx_fail(CX_CLOSED, "the ledger no longer answers");
