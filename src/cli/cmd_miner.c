@@ -35,7 +35,7 @@ struct running {
     struct net_loop *loop;
     struct miner *miner;
     const struct options *options;
-    enum cx_err err;
+    int code;  // to exit with
     bool draining;
 };
 
@@ -62,7 +62,7 @@ static void on_state(void *ctx, enum node_state state)
 static void on_stopped(void *ctx, enum cx_err err)
 {
     struct running *r = ctx;
-    r->err = err;
+    r->code = fail("miner", err);  // now: what ends afterwards has errors of its own
     net_loop_stop(r->loop);
 }
 
@@ -129,7 +129,7 @@ static int run(const struct options *options)
     cx_auto(key) key = NULL;
     cx_auto(key) operator= NULL;
     cx_auto(miner) miner = NULL;
-    struct running running = {.options = options};
+    struct running running = {.options = options, .code = EXIT_DONE};
     struct miner_options m = {.on_ready = on_ready, .on_state = on_state, .on_stopped = on_stopped, .ctx = &running};
     enum cx_err err = fill(options, &m);
     if (err)
@@ -150,7 +150,7 @@ static int run(const struct options *options)
         return fail("miner", err);
     running.miner = miner;
     net_loop_run(loop);
-    return running.err ? fail("miner", running.err) : EXIT_DONE;
+    return running.code;
 }
 
 const struct subcommand cmd_miner = {

@@ -25,7 +25,7 @@ struct running {
     struct net_loop *loop;
     const struct options *options;
     const struct key *key;
-    enum cx_err err;
+    int code;  // to exit with
 };
 
 static void on_ready(void *ctx)
@@ -43,7 +43,7 @@ static void on_ready(void *ctx)
 static void on_stopped(void *ctx, enum cx_err err)
 {
     struct running *r = ctx;
-    r->err = err;
+    r->code = fail("oracle", err);  // now: what ends afterwards has errors of its own
     net_loop_stop(r->loop);
 }
 
@@ -88,7 +88,7 @@ static int run(const struct options *options)
     if (routers->count == 0)
         return fail_usage("oracle", "--router URL is missing");
     err = net_loop_open(&loop);
-    struct running running = {.loop = loop, .options = options, .key = key};
+    struct running running = {.loop = loop, .options = options, .key = key, .code = EXIT_DONE};
     const char *engine = option_text(options, "engine");
     const struct oracle_options o = {.loop = loop,
                                      .router = routers->text,
@@ -107,7 +107,7 @@ static int run(const struct options *options)
     if (err)
         return fail("oracle", err);
     net_loop_run(loop);
-    return running.err ? fail("oracle", running.err) : EXIT_DONE;
+    return running.code;
 }
 
 const struct subcommand cmd_oracle = {

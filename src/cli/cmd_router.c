@@ -55,7 +55,7 @@ struct running {
     struct genesis genesis;
     struct key *key, *admin;
     struct buf ledger, archive;  // their places
-    enum cx_err err;
+    int code;                    // to exit with
     bool draining;
 };
 
@@ -139,8 +139,7 @@ static void founded(void *ctx, enum cx_err err)
         print_ready(r);
         return;
     }
-    r->err = err;
-    log_error("router", "founding failed: %s", cx_detail());
+    r->code = fail("router: founding", err);
     net_loop_stop(r->loop);
 }
 
@@ -183,7 +182,7 @@ static void on_ready(void *ctx)
 static void on_stopped(void *ctx, enum cx_err err, const char *why)
 {
     struct running *r = ctx;
-    r->err = cx_fail(err, "%s", why);
+    r->code = fail("router", cx_fail(err, "%s", why));  // now: what is closed afterwards has errors of its own
     net_loop_stop(r->loop);
 }
 
@@ -295,14 +294,14 @@ static enum cx_err start(struct running *r)
 
 static int run(const struct options *options)
 {
-    struct running r = {.options = options};
+    struct running r = {.options = options, .code = EXIT_DONE};
     if (options->arguments > 0)
         return fail_usage("router", "\"%s\" is too much", options->argument[0]);
     enum cx_err err = start(&r);
-    if (!err) {
+    if (err)
+        r.code = fail("router", err);
+    else
         net_loop_run(r.loop);
-        err = r.err;
-    }
     router_close(r.router);
     net_loop_close(r.loop);
     key_close(r.key);
@@ -310,7 +309,7 @@ static int run(const struct options *options)
     genesis_done(&r.genesis);
     buf_done(&r.ledger);
     buf_done(&r.archive);
-    return err ? fail("router", err) : EXIT_DONE;
+    return r.code;
 }
 
 const struct subcommand cmd_router = {
