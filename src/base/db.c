@@ -132,6 +132,22 @@ void db_close(sqlite3 *db)
     cx_assert(code == SQLITE_OK);  // every statement was finalised before
 }
 
+enum cx_err db_remove(const char *path)
+{
+    /* By SQLite's own hands, which know where its files are. The log first: it must not outlive what it belongs to. */
+    static const char *const endings[] = {"-wal", "-shm", "-journal", ""};
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    for (size_t i = 0; i < ARRAY_COUNT(endings); i++) {
+        char *name = sqlite3_mprintf("%s%s", path, endings[i]);
+        cx_assert(name);
+        int code = vfs->xDelete(vfs, name, true);
+        sqlite3_free(name);
+        if (code != SQLITE_OK && code != SQLITE_IOERR_DELETE_NOENT)
+            return cx_fail(CX_IO, "%s%s cannot be removed: %s", path, endings[i], strerror(errno));
+    }
+    return CX_OK;
+}
+
 enum cx_err db_exec(sqlite3 *db, const char *sql)
 {
     if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)

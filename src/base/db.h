@@ -23,6 +23,8 @@ enum db_mode {
  * power cut. NOT_FOUND, DENIED, IO, CORRUPT: with path and reason. */
 enum cx_err db_open(const char *path, enum db_mode mode, sqlite3 **ret_db);
 void db_close(sqlite3 *db);
+/* Removes a file that nobody has open, with its log. */
+enum cx_err db_remove(const char *path);
 
 enum cx_err db_exec(sqlite3 *db, const char *sql);
 enum cx_err db_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret_stmt);

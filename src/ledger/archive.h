@@ -9,7 +9,7 @@
  *      archive_event_put(archive, &event);
  *      archive_commit(archive);
  *
- * One SQLite file of its own. A crash of the machine may lose it whole: then it is rebuilt.
+ * One SQLite file of its own. A crash of the machine may lose its last commits: these are put again.
  * Threads: a handle belongs to one thread; one writes, others may read.
  */
 #ifndef CORTEN_LEDGER_ARCHIVE_H
@@ -54,6 +54,8 @@ struct archive;
 enum cx_err archive_open(const char *path, uint64_t network, struct archive **ret_archive);
 void archive_close(struct archive *archive);
 CX_CLOSER(archive)
+/* Removes an archive that nobody has open, so that the next one is made from the beginning. */
+enum cx_err archive_remove(const char *path);
 
 /* The last entry whose events are in the archive; 0: none. */
 uint64_t archive_seq(const struct archive *archive);

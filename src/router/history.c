@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/log.h"
 #include "core/record.h"
 #include "crypto/address_text.h"
 #include "proto/fields_json.h"
@@ -39,6 +40,7 @@ struct row_task {
 };
 
 struct history {
+    struct history_options options;
     char *path;
     struct archive *archive;
     struct replica_listener listener;
@@ -57,8 +59,42 @@ struct history {
     uint64_t had_seq;    // what the archive had when it was opened: of replayed entries up to here nothing is written
     uint64_t batch_seq;  // the last entry whose batch is over: what a row may say that all before it is there
     uint32_t event_index;
-    enum cx_err broken;  // the archive failed: it is given up until the next start
+    enum cx_err broken;  // the archive failed: on_failed was told
 };
+
+/* ---- the archive ---- */
+
+/* A damaged one is no loss: all of it is on the ledger, which is being replayed while this is called. */
+static enum cx_err open_archive(struct history *history)
+{
+    enum cx_err err = archive_open(history->path, history->network_id, &history->archive);
+    if (err != CX_CORRUPT)
+        return err;
+    log_warn("history", "the archive is damaged, and is made again from the ledger: %s", cx_detail());
+    err = archive_remove(history->path);
+    return err ? err : archive_open(history->path, history->network_id, &history->archive);
+}
+
+/* No task that has ended can be shown any more, and "unknown" would be a lie. A damaged file is put away, so that the
+ * next start makes it again. */
+static void give_up(struct history *history, enum cx_err err)
+{
+    if (!err)
+        return;
+    char why[512];
+    history->broken = err;
+    if (err == CX_CORRUPT && history->archive) {
+        snprintf(why, sizeof why, "%.400s: start again, and it is made again from the ledger", cx_detail());
+        archive_close(history->archive);
+        history->archive = NULL;
+        if (archive_remove(history->path))
+            snprintf(why, sizeof why, "%s", cx_detail());
+    } else {
+        snprintf(why, sizeof why, "%s", cx_detail());
+    }
+    if (history->options.on_failed)
+        history->options.on_failed(history->options.ctx, err, why);
+}
 
 /* ---- live tasks ---- */
 
@@ -375,7 +411,7 @@ static enum cx_err flush(struct history *history)
         return history->broken;
     if (history->batch_seq == 0 || history->batch_seq < archive_seq(history->archive))
         return CX_OK;  // in the first batch, or in one that is replayed
-    history->broken = write_rows(history);
+    give_up(history, write_rows(history));
     history->event_count = 0;
     history->task_count = 0;
     buf_reset(&history->bodies);
@@ -533,7 +569,7 @@ static void on_entry(void *ctx, const struct replica_moment *moment)
         struct network_view network;
         view_network(moment->core, &network);
         history->network_id = network.network_id;
-        history->broken = archive_open(history->path, network.network_id, &history->archive);
+        give_up(history, open_archive(history));
         if (!history->broken)
             history->had_seq = archive_seq(history->archive);
     }
@@ -598,7 +634,10 @@ static enum cx_err find_body(struct history *history, uint64_t session, uint64_t
         return err;
     if (!history->archive)
         return cx_fail(CX_NOT_FOUND, "nothing has happened yet");
-    return archive_task(history->archive, session, task, copy_body, ret_body);
+    err = archive_task(history->archive, session, task, copy_body, ret_body);
+    if (err == CX_IO || err == CX_CORRUPT)
+        give_up(history, err);
+    return err;
 }
 
 enum cx_err history_receipt(struct history *history, uint64_t session, uint64_t task, struct buf *ret_json)
@@ -714,6 +753,7 @@ enum cx_err history_open(const struct history_options *options, struct history *
 {
     struct history *history = calloc(1, sizeof *history);
     cx_assert(history);
+    history->options = *options;
     history->path = strdup(options->archive_path);
     cx_assert(history->path);
     history->network_id = options->network_id;

@@ -15,6 +15,10 @@ struct history;
 struct history_options {
     const char *archive_path;  // ":memory:" keeps nothing
     uint64_t network_id;       // as the ledger says; 0: learnt from the genesis entry
+    /* The archive failed: what has ended cannot be shown from now on, so that a router had better stop. Told once, by
+     * cx_detail, with what to do; may be NULL. */
+    void (*on_failed)(void *ctx, enum cx_err err, const char *why);
+    void *ctx;
 };
 /* The archive is opened at the first entry, when the network is known. */
 enum cx_err history_open(const struct history_options *options, struct history **ret_history);

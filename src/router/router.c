@@ -1,5 +1,6 @@
 #include "router/router.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +26,8 @@ struct router {
     struct net_timer expire, drain;
     uint32_t booting;  // keys that are not yet on the ledger
     enum cx_err boot_err;
-    bool stopped;
+    bool opened, stopped;
+    char why[512];                  // it stopped while it opened
     bool server_stopped, api_idle;  // while draining
     void (*drained)(void *ctx);
     void *drained_ctx;
@@ -34,9 +36,12 @@ struct router {
 static void on_stopped(void *ctx, enum cx_err err, const char *why)
 {
     struct router *router = ctx;
+    if (router->stopped)
+        return;
     router->stopped = true;
     router->boot_err = err;
-    if (router->server)
+    snprintf(router->why, sizeof router->why, "%s", why);
+    if (router->opened)
         router->options.on_stopped(router->options.ctx, err, why);
 }
 
@@ -119,7 +124,9 @@ static enum cx_err open_stores(struct router *router)
     const struct router_options *o = &router->options;
     enum cx_err err = payload_store_open(o->ledger_uri, &router->payloads);
     if (!err)
-        err = history_open(&(struct history_options){.archive_path = o->archive_path}, &router->history);
+        err = history_open(
+            &(struct history_options){.archive_path = o->archive_path, .on_failed = on_stopped, .ctx = router},
+            &router->history);
     if (err)
         return err;
     const struct tasks_options tasks = {
@@ -206,8 +213,11 @@ enum cx_err router_open(const struct router_options *options, struct router **re
         err = put_keys(router);
     if (!err)
         err = open_server(router);
+    if (router->stopped)
+        err = cx_fail(router->boot_err, "%s", router->why);
     if (err)
         return err;
+    router->opened = true;
     replica_start(router->replica);
     net_timer_start(options->loop, &router->expire, EXPIRE_MS, expire, router);
     *ret_router = cx_take(&router);

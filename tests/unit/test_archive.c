@@ -1,6 +1,7 @@
 /* The archive of finished tasks: what is put is found in each way, once, also when it is put again. */
 #include <stdarg.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "ledger/archive.h"
 #include "lib/test.h"
@@ -287,4 +288,17 @@ TEST(archive, is_of_one_network_and_one_kind)
     CHECK_EQ(fclose(file), 0);
     CHECK_EQ(archive_open(path(), NETWORK, &archive), CX_CORRUPT);
     CHECK(strstr(cx_detail(), "rebuilt"));
+}
+
+TEST(archive, is_removed_with_its_log_and_begins_again)
+{
+    struct archive *archive = with_ten_tasks(path());
+    CHECK(archive_seq(archive) > 0);
+    archive_close(archive);
+    CHECK_EQ(archive_remove(path()), CX_OK);
+    CHECK(access(path(), F_OK) != 0);
+    CHECK_EQ(archive_remove(path()), CX_OK);
+    archive = open_archive(path());
+    CHECK_EQ(archive_seq(archive), 0);
+    archive_close(archive);
 }
