@@ -108,6 +108,25 @@ bool hub_count(struct hub_link *link, uint32_t *count, uint32_t max, const char 
     return false;
 }
 
+static void read_on(void *ctx)
+{
+    struct hub_link *link = ctx;
+    net_ws_resume(link->ws);
+}
+
+bool hub_count_submit(struct hub_link *link)
+{
+    if (!link->oracle)
+        return hub_count(link, &link->submits, HUB_SUBMITS_A_S_MAX, "entries and payloads");
+    if (!hub_count(link, &link->submits, HUB_ORACLE_A_S_MAX, "entries and payloads"))
+        return false;
+    if (link->submits == HUB_ORACLE_A_S_MAX) {
+        net_ws_pause(link->ws);
+        net_timer_start_at(link->hub->options.loop, &link->timer, (link->second + 1) * 1000, read_on, link);
+    }
+    return true;
+}
+
 static void on_frame(struct hub_link *link, const struct link_frame *frame)
 {
     if (link->state == HUB_HELLO && frame->type == LINK_HELLO)

@@ -417,7 +417,7 @@ void hub_on_submit(struct hub_link *link, const struct link_submit *submit)
 {
     struct command cmd;
     const uint8_t *signature;
-    if (!hub_count(link, &link->submits, HUB_SUBMITS_A_S_MAX, "entries and payloads"))
+    if (!hub_count_submit(link))
         return;
     struct replica_outcome outcome = {.verdict = VERDICT_COMMAND_MALFORMED};
     if (command_decode(submit->entry, &cmd, &signature)) {

@@ -207,7 +207,7 @@ bool hub_put_of(struct hub_link *link, const struct hash *digest, struct ledger_
 /* The oldest makes room: an oracle names what it has put at once. */
 static void on_put(struct hub_link *link, const struct link_put *f)
 {
-    if (!hub_count(link, &link->submits, HUB_SUBMITS_A_S_MAX, "entries and payloads"))
+    if (!hub_count_submit(link))
         return;
     struct hub_put *put = &link->put[link->puts++ % HUB_PUTS_MAX];
     buf_reset(&put->data);
@@ -248,7 +248,7 @@ static void on_get(struct hub_link *link, const struct link_get *f)
     struct hub *hub = link->hub;
     struct buf data = {0};
     struct link_frame frame = {.type = LINK_PAYLOAD, .payload = {.ref = f->ref, .digest = f->digest}};
-    if (!hub_count(link, &link->submits, HUB_SUBMITS_A_S_MAX, "entries and payloads"))
+    if (!hub_count_submit(link))
         return;
     bool may = is_of_a_round(replica_core(hub->options.replica), &f->digest) || is_of_an_audit(hub, &f->digest);
     if (!may)

@@ -17,6 +17,7 @@
 #define HUB_DRAIN_MS        2000   // for peers to close when the router goes
 #define HUB_FRAMES_A_S_MAX  20000  // of one link
 #define HUB_SUBMITS_A_S_MAX 50     // entries and payloads of one link
+#define HUB_ORACLE_A_S_MAX  500    // those of an oracle; what is more waits for the next second
 #define HUB_ANSWERS_MAX     64     // submits of one link that wait for their result
 #define HUB_PUTS_MAX        4      // payloads of one link that no entry has named yet
 #define HUB_AUDITED         64     // audits whose answers are kept at hand
@@ -57,7 +58,7 @@ struct hub_link {
     struct exchange_offer exchange;  // wiped at the hello
     struct mac_key mac_key;          // of what the node says on this link, from KNOWN on
     struct address node;
-    struct net_timer timer;  // for the hello
+    struct net_timer timer;  // for the hello; then until an oracle is read on
     uint64_t since_ms;
     uint64_t second;  // that the counts are of
     uint32_t frames, submits;
@@ -118,6 +119,9 @@ void hub_hold(struct hub_link *link);
 void hub_let_go(struct hub_link *link);
 /* At most so many a second; false: it was refused. */
 bool hub_count(struct hub_link *link, uint32_t *count, uint32_t max, const char *what);
+/* An entry or a payload. An oracle with much to do is not turned away: after its last one of a second it is read on in
+ * the next. */
+bool hub_count_submit(struct hub_link *link);
 void hub_command(struct hub *hub, const struct command *cmd);
 void hub_look_whether_drained(struct hub *hub);
 void hub_free_if_unused(struct hub *hub);

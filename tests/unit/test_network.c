@@ -685,7 +685,7 @@ TEST(network, when_the_leading_oracle_falls_silent_another_leads)
 struct probe {
     struct net_ws *ws;
     bool open, closed;
-    unsigned code;
+    unsigned code, results;
     bool reveal;
     char said[4096], offer[4096];
 };
@@ -703,6 +703,7 @@ static void probe_message(void *ctx, bool text, const char *data, size_t size)
     snprintf(probe->said, sizeof probe->said, "%.*s", (int)size, data);
     if (strstr(probe->said, "\"type\":\"offer\""))
         memcpy(probe->offer, probe->said, sizeof probe->offer);
+    probe->results += strstr(probe->said, "\"type\":\"result\"") != NULL;
     probe->reveal = probe->reveal || strstr(probe->said, "\"type\":\"reveal\"");
 }
 
@@ -873,6 +874,26 @@ TEST(network, a_link_submits_for_itself_alone_and_not_too_often)
     buf_done(&entry);
     buf_done(&frame);
     key_close(stranger);
+    world_close(w);
+}
+
+/* Many audits at once are the network's doing. An oracle that was shut out for them asked for all of them again when it
+ * came back, and was shut out again, for ever. */
+TEST(network, an_oracle_with_much_to_do_is_slowed_down_and_not_shut_out)
+{
+    struct world *w = world(2);
+    struct probe probe;
+    char frame[128];
+    const int count = 600;
+    probe_link(w, &probe, LINK_PATH_ORACLE, LINK_PROTOCOL_ORACLE);
+    probe_hello(w, &probe, w->oracle_key[1]);
+    for (int i = 1; i <= count; i++) {
+        snprintf(frame, sizeof frame, "{\"type\":\"submit\",\"ref\":%d,\"entry\":\"0x00\"}", i);
+        CHECK(net_ws_send_text(probe.ws, frame, strlen(frame)));
+    }
+    UNTIL(w, probe.results == (unsigned)count || probe.closed);
+    CHECK(!probe.closed);
+    net_ws_close(probe.ws);
     world_close(w);
 }
 
