@@ -3,6 +3,7 @@
 # make check      sets up, builds, runs all tests; ends with "N passed, N failed"
 # make unit       builds and runs the unit tests; ONLY=place for one place, SAN=address,undefined with
 #                 BUILD=build-san for a build with sanitizers
+# make crash      kills routers, miners and oracles under load, KILLS=500 times; SEED=n repeats a run
 # make wasm       builds the core alone for WebAssembly: build/core.wasm
 # make bench      builds the measuring programs: build/bench/core, ... (docs/performance.md)
 # make sim        whole networks in one process, from seeds: SEEDS=1000 of them, or fresh ones for a minute
@@ -164,6 +165,18 @@ $(BUILD)/sim: $(SIM_OBJ) $(BUILD)/libsimulated.a $(BUILD)/sources
 .PHONY: sim
 sim: $(BUILD)/sim
 	$(BUILD)/sim $(if $(SEEDS),--seeds 1..$(SEEDS)) $(SIM_FLAGS)
+
+# ---- crash tests --------------------------------------------------------------------------------
+
+# What stands between the router and its disk in the crash tests.
+$(BUILD)/crash_shim.so: tests/crash/shim.c tests/crash/shim.h $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) -I. -D_GNU_SOURCE -std=gnu17 -g -O2 $(WARN) -fPIC -shared -o $@ $< -ldl -lpthread
+
+.PHONY: crash
+crash: $(BUILD)/corten $(BUILD)/crash_shim.so
+	$(Q)BUILD=$(BUILD) node tests/crash/crash.mjs $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
 # ---- the core without a C library ----------------------------------------------------------------
 

@@ -27,7 +27,8 @@ struct dev_options {
     const char *const *fault;  // [faults]: "N:FAULT", given to the N'th miner; for tests
     uint32_t faults;
     bool no_oracle, quiet;
-    /* The API key of a new network that others can reach, before it is on the ledger: tell it now or never. NULL: none. */
+    /* The API key of a new network that others can reach, before it is on the ledger: tell it now or never. NULL: none.
+     */
     void (*on_first_key)(void *ctx, const char *text);
     /* url is "http://HOST:PORT"; api_key is NULL where it existed before and cannot be shown again. */
     void (*on_ready)(void *ctx, const char *url, const char *api_key);

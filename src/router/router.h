@@ -29,9 +29,9 @@ struct router_options {
     /* The API keys that exist from the start: their texts, each with an account in this router's custody. */
     const char *const *admin_key;  // [admin_key_count]: all scopes
     uint32_t admin_key_count;
-    /* Where the network has no API key at all: makes one with all scopes, and tells its text before it is on the ledger.
-     * Who dies in between has told one that opens nothing, and the next start tells another; the other way round there
-     * would be a network that nobody can use. NULL: none is made. */
+    /* Where the network has no API key at all: makes one with all scopes, and tells its text before it is on the
+     * ledger. Who dies in between has told one that opens nothing, and the next start tells another; the other way
+     * round there would be a network that nobody can use. NULL: none is made. */
     void (*on_first_key)(void *ctx, const char *text);
     /* The shared sessions that this router opens for a model that is asked for: their least redundancy and policy. */
     uint8_t redundancy;  // 0: 1
