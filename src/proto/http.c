@@ -9,6 +9,7 @@
 
 /* The longest method and version with their spaces: "OPTIONS " and " HTTP/1.1". */
 #define REQUEST_LINE_EXTRA 32
+#define STATUS_AT          9  // behind "HTTP/1.1 "
 
 const char *http_refusal_name(enum http_refusal refusal)
 {
@@ -423,7 +424,12 @@ enum http_refusal http_reply_parse(char *head, size_t size, struct http_field *f
         return refusal;
     if (llhttp_get_http_major(&llhttp) != 1 || llhttp_get_http_minor(&llhttp) > 1)
         return HTTP_REFUSE_VERSION;
-    *ret_reply = (struct http_reply){(unsigned)llhttp_get_status_code(&llhttp), field, p.field_count};
+    /* RFC 9112, 4: three digits. llhttp takes fewer, and zeros in front. */
+    unsigned status = (unsigned)llhttp_get_status_code(&llhttp);
+    char behind = head[STATUS_AT + 3];
+    if (status < 100 || status > 999 || (behind >= '0' && behind <= '9'))
+        return HTTP_REFUSE_SYNTAX;
+    *ret_reply = (struct http_reply){status, field, p.field_count};
     return HTTP_REFUSE_NONE;
 }
 

@@ -291,3 +291,18 @@ TEST(http, parses_a_servers_answer)
     char bad[] = "HTTX/1.1 101 x\r\n\r\n";
     CHECK(http_reply_parse(bad, sizeof bad - 1, field, &reply) != HTTP_REFUSE_NONE);
 }
+
+TEST(http, a_servers_status_has_three_digits)
+{
+    static const char *const bad[] = {"1", "0", "10", "099", "0200", "1000", "2000"};
+    struct http_field field[HTTP_FIELDS_MAX];
+    struct http_reply reply;
+    char head[64];
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        int size = snprintf(head, sizeof head, "HTTP/1.1 %s OK\r\nA: b\r\n\r\n", bad[i]);
+        CHECK_EQ(http_reply_parse(head, (size_t)size, field, &reply), HTTP_REFUSE_SYNTAX);
+    }
+    int size = snprintf(head, sizeof head, "HTTP/1.1 200\r\n\r\n");
+    CHECK_EQ(http_reply_parse(head, (size_t)size, field, &reply), HTTP_REFUSE_NONE);
+    CHECK_EQ(reply.status, 200);
+}
