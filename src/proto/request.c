@@ -1,5 +1,6 @@
 #include "proto/request.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,9 @@
 #include "crypto/keccak.h"
 
 #define REQUEST_JSON_SIZE_MAX PROMPT_SIZE_MAX
+/* RFC 8785 writes reals below 10^21 as whole numbers; a reader has 64 bits for these. */
+#define WHOLE_NUMBER_END  0x1p63
+#define WRITTEN_WHOLE_END 1e21
 
 /* A body is first turned into the canonical document; what struct request says is read from that alone, so that a miner
  * and a verifier read the same. */
@@ -87,6 +91,27 @@ static enum cx_err stop_from_body(const struct json_at *body, json_t *document)
 }
 
 /* What is left of the body goes to the engine; what no engine here honours is refused by name. */
+/* Why the canonical bytes of this value could not be read again, or NULL: whole numbers have 64 bits, and what is
+ * passed on lies one level deeper there than in the body. `depth`: of the value in the body. */
+static const char *unreadable(const json_t *value, unsigned depth)
+{
+    const char *key, *why = NULL;
+    json_t *inner, *at = (json_t *)(uintptr_t)value;
+    size_t i;
+    double real = fabs(json_real_value(value));
+    if (real >= WHOLE_NUMBER_END && real < WRITTEN_WHOLE_END)
+        return "a whole number over 64 bits: send it as text";
+    if ((json_is_object(value) || json_is_array(value)) && depth >= JSON_DEPTH_MAX)
+        return "nested too deeply";
+    json_object_foreach(at, key, inner) {
+        why = why ? why : unreadable(inner, depth + 1);
+    }
+    json_array_foreach(at, i, inner) {
+        why = why ? why : unreadable(inner, depth + 1);
+    }
+    return why;
+}
+
 static enum cx_err extra_from_body(const struct json_at *body, const char *const *known, size_t known_count,
                                    json_t *document)
 {
@@ -97,8 +122,14 @@ static enum cx_err extra_from_body(const struct json_at *body, const char *const
         size_t i = 0;
         while (i < known_count && strcmp(known[i], key) != 0)
             i++;
-        if (i == known_count && !json_is_null(value))
-            json_object_set(extra, key, value);
+        if (i < known_count || json_is_null(value))
+            continue;
+        const char *why = unreadable(value, 2);
+        if (why) {
+            json_decref(extra);
+            return json_fail(body, key, "%s", why);
+        }
+        json_object_set(extra, key, value);
     }
     if (json_object_size(extra) == 0)
         json_decref(extra);

@@ -100,3 +100,47 @@ TEST(request, is_refused_by_the_name_of_what_is_wrong)
     refused("{" M ",\"stop\":[\"\"]}", CX_INVALID, "stop[0]");
     refused("[1]", CX_INVALID, "");
 }
+
+/* What a client is told at once would else be told by every miner that cannot read the task. */
+TEST(request, refuses_what_its_canonical_form_could_not_carry)
+{
+    static const char *const bad[] = {"1e19", "-9.3e18", "{\"a\":[0.456789E+21]}", "9223372036854775808.0"};
+    static const char *const good[] = {"1e21", "1e18", "-9223372036854775808", "123456789.5", "1e-300"};
+    struct request request;
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        char body[200];
+        int size = snprintf(body, sizeof body, "{\"model\":\"m\",\"prompt\":\"p\",\"wide\":%s}", bad[i]);
+        CHECK_EQ(request_read_completion(body, (size_t)size, &request), CX_INVALID);
+        CHECK_STR(json_failed_path(), "wide");
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(good); i++) {
+        char body[200];
+        int size = snprintf(body, sizeof body, "{\"model\":\"m\",\"prompt\":\"p\",\"wide\":%s}", good[i]);
+        CHECK_EQ(request_read_completion(body, (size_t)size, &request), CX_OK);
+        request_close(&request);
+    }
+}
+
+TEST(request, what_is_passed_on_may_be_nested_as_deeply_as_the_canonical_form_can_be)
+{
+    for (unsigned levels = JSON_DEPTH_MAX - 3; levels < JSON_DEPTH_MAX; levels++) {
+        struct buf body = {0}, canonical = {0};
+        struct request request, again;
+        buf_text(&body, "{\"model\":\"m\",\"prompt\":\"p\",\"deep\":");
+        for (unsigned i = 0; i < levels; i++)
+            buf_text(&body, "[");
+        for (unsigned i = 0; i < levels; i++)
+            buf_text(&body, "]");
+        buf_text(&body, "}");
+        enum cx_err err = request_read_completion(body.data, body.size, &request);
+        CHECK_EQ(err, levels <= JSON_DEPTH_MAX - 2 ? CX_OK : CX_INVALID);
+        if (err == CX_OK) {
+            request_canonical(&request, &canonical);
+            CHECK_EQ(request_parse(canonical.data, canonical.size, &again), CX_OK);
+            request_close(&again);
+            request_close(&request);
+        }
+        buf_done(&body);
+        buf_done(&canonical);
+    }
+}
