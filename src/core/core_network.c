@@ -54,6 +54,18 @@ static bool add_founders(struct span rows, uint32_t size, uint32_t addresses, st
     return true;
 }
 
+/* No oracle begins with a chain of nothing: cognitive_genesis would refuse it, halfway through the list. */
+static bool have_chains(struct span oracles)
+{
+    for (uint32_t at = 0; at < oracles.size; at += ORACLE_SIZE) {
+        struct hash end;
+        memcpy(&end, oracles.data + at + 2 * ADDRESS_SIZE, sizeof end);
+        if (hash_is_zero(&end))
+            return false;
+    }
+    return true;
+}
+
 enum verdict core_check_genesis(const struct cmd_genesis *genesis)
 {
     struct params params;
@@ -62,7 +74,7 @@ enum verdict core_check_genesis(const struct cmd_genesis *genesis)
     if (genesis->rules_version != RULES_VERSION)
         return VERDICT_RULES_UNKNOWN;
     if (!are_members(genesis->admins, ADDRESS_SIZE, 1, ADMINS_MAX) ||
-        !are_members(genesis->oracles, ORACLE_SIZE, 0, ORACLES_MAX) ||
+        !are_members(genesis->oracles, ORACLE_SIZE, 0, ORACLES_MAX) || !have_chains(genesis->oracles) ||
         !are_members(genesis->routers, ROUTER_SIZE, 1, ROUTERS_MAX))
         return VERDICT_VALUE_INVALID;
     if (genesis->admin_quorum == 0 || genesis->admin_quorum > genesis->admins.size / ADDRESS_SIZE)

@@ -68,6 +68,12 @@ TEST(core, refuses_a_genesis_that_cannot_work)
     bad = g;
     bad.oracles.size--;
     CHECK_EQ(core_check_genesis(&bad), VERDICT_VALUE_INVALID);
+    uint8_t chainless[72] = {[19] = 1, [39] = 2};  // address, operator, and a chain that ends in zero
+    bad = g;
+    bad.oracles = (struct span){chainless, sizeof chainless};
+    CHECK_EQ(core_check_genesis(&bad), VERDICT_VALUE_INVALID);
+    chainless[71] = 3;
+    CHECK_EQ(core_check_genesis(&bad), VERDICT_ACCEPTED);
     uint8_t twice[40] = {1};
     twice[20] = 1;
     bad = g;
