@@ -84,7 +84,7 @@ endif
 # Objects are made again when the compiler or its flags change, archives when a file comes or goes.
 FLAGS := $(CC) $(CPPFLAGS) $(CFLAGS)
 $(BUILD)/flags: text := $(FLAGS)
-$(BUILD)/sources: text = $(LIB_SRC) $(wildcard tests/unit/*.c tests/property/*.c tests/lib/*.c sim/*.c)
+$(BUILD)/sources: text = $(LIB_SRC) $(wildcard tests/unit/*.c tests/property/*.c tests/lib/*.c tests/fuzz/*.c sim/*.c)
 $(BUILD)/flags $(BUILD)/sources: FORCE
 	@mkdir -p $(@D)
 	@echo '$(text)' | cmp -s - $@ || echo '$(text)' >$@
@@ -215,6 +215,7 @@ bench: $(BENCH)
 
 include tests/engines/engines.mk
 include tests/disk/disk.mk
+include tests/fuzz/fuzz.mk
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 

@@ -44,6 +44,18 @@ struct net_ws *net_ws_adopt(struct net_conn *conn, const struct net_ws_options *
                             const char *rest, size_t rest_size);
 
 /* Of ws_connect.c. */
+
+#define WS_HOST_SIZE_MAX 255
+
+struct ws_url {
+    bool tls;
+    char host[WS_HOST_SIZE_MAX + 1];        // without brackets
+    char authority[WS_HOST_SIZE_MAX + 16];  // as the Host field has it
+    uint16_t port;
+    const char *target;  // within the text; "" stands for "/"
+};
+/* As net_ws_connect says. INVALID: no such URL. */
+enum cx_err net_ws_url_parse(const char *text, struct ws_url *ret_url);
 void net_ws_handshake_free(struct net_ws *ws);
 
 #endif

@@ -8,22 +8,12 @@
 #include "base/buf.h"
 #include "net/ws_conn_inside.h"
 
-#define HOST_SIZE_MAX 255
-
 struct ws_handshake {
     char *request;    // until it is sent
     char *protocols;  // or NULL
     char key[WS_KEY_SIZE + 1];
     struct http_head_scan scan;
     struct buf head;
-};
-
-struct ws_url {
-    bool tls;
-    char host[HOST_SIZE_MAX + 1];        // without brackets
-    char authority[HOST_SIZE_MAX + 16];  // as the Host field has it
-    uint16_t port;
-    const char *target;  // "" stands for "/"
 };
 
 void net_ws_handshake_free(struct net_ws *ws)
@@ -65,7 +55,7 @@ static bool parse_authority(const char *at, size_t size, struct ws_url *url)
         return false;
     size_t after = host_size + (bracket ? 1 : 0);
     size_t from = bracket ? 1 : 0;
-    if (host_size - from == 0 || host_size - from > HOST_SIZE_MAX || size > sizeof url->authority - 1)
+    if (host_size - from == 0 || host_size - from > WS_HOST_SIZE_MAX || size > sizeof url->authority - 1)
         return false;
     memcpy(url->host, at + from, host_size - from);
     url->host[host_size - from] = '\0';
@@ -85,7 +75,7 @@ static bool is_plain(const char *text)
     return true;
 }
 
-static enum cx_err parse_url(const char *text, struct ws_url *ret_url)
+enum cx_err net_ws_url_parse(const char *text, struct ws_url *ret_url)
 {
     struct ws_url url = {0};
     const char *at = text;
@@ -204,7 +194,7 @@ enum cx_err net_ws_connect(struct net_loop *loop, const char *url, const struct 
                            struct net_ws **ret_ws)
 {
     struct ws_url parsed;
-    enum cx_err err = parse_url(url, &parsed);
+    enum cx_err err = net_ws_url_parse(url, &parsed);
     if (err)
         return err;
     uint32_t connect_ms = options->connect_ms ? options->connect_ms : NET_WS_CONNECT_MS;

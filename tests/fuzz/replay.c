@@ -1,0 +1,122 @@
+/* fuzz_replay [--seeds FOLDER | --list | TARGET [PATH...]] - runs inputs through their targets, without libFuzzer.
+ *
+ *   (nothing)         every file under tests/fuzz/corpus/TARGET/; ends with "N passed, N failed"
+ *   TARGET            those of one target
+ *   TARGET PATH...    these files, in this process: for a debugger
+ *   --seeds FOLDER    writes the first inputs of each target to FOLDER/TARGET/
+ *   --list            the targets, one a line
+ *
+ * Each input runs in a process of its own, so that one that crashes is counted and the others run all the same.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fuzz/fuzz.h"
+
+#define INPUT_SIZE_MAX (1 << 20)
+#define INPUT_S_MAX    60  // one input takes milliseconds; more is a hang
+
+static const char *corpus = "tests/fuzz/corpus";
+static unsigned passed, failed;
+
+static bool read_input(const char *path, uint8_t **ret_data, size_t *ret_size)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return false;
+    uint8_t *data = malloc(INPUT_SIZE_MAX);
+    *ret_size = data ? fread(data, 1, INPUT_SIZE_MAX, file) : 0;
+    *ret_data = data;
+    bool good = data && !ferror(file);
+    fclose(file);
+    return good;
+}
+
+static bool run_file(const struct fuzz_target *target, const char *path)
+{
+    uint8_t *data = NULL;
+    size_t size = 0;
+    bool good = read_input(path, &data, &size);
+    if (good)
+        fuzz_run(target, data, size);
+    else
+        fprintf(stderr, "%s: %s\n", path, strerror(errno));
+    free(data);
+    return good;
+}
+
+static bool run_apart(const struct fuzz_target *target, const char *path)
+{
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(INPUT_S_MAX);
+        bool good = run_file(target, path);
+        exit(good ? 0 : 1);
+    }
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        return false;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void replay(const struct fuzz_target *target)
+{
+    char folder[512], path[1024];
+    struct dirent **entry;
+    snprintf(folder, sizeof folder, "%s/%s", corpus, target->name);
+    int count = scandir(folder, &entry, NULL, alphasort);
+    unsigned before = passed + failed;
+    for (int i = 0; i < count; i++) {
+        if (entry[i]->d_name[0] != '.') {
+            snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name);
+            if (run_apart(target, path)) {
+                passed++;
+            } else {
+                failed++;
+                printf("failed: build/fuzz_replay %s %s\n", target->name, path);
+            }
+        }
+        free(entry[i]);
+    }
+    if (count >= 0)
+        free(entry);
+    if (passed + failed == before) {
+        failed++;
+        printf("failed: %s has no inputs\n", folder);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && strcmp(argv[1], "--seeds") == 0) {
+        fuzz_write_seeds(argv[2]);
+        return 0;
+    }
+    if (argc == 2 && strcmp(argv[1], "--list") == 0) {
+        for (const struct fuzz_target *t = fuzz_next(NULL); t; t = fuzz_next(t))
+            printf("%s\n", t->name);
+        return 0;
+    }
+    const struct fuzz_target *target = argc > 1 ? fuzz_find(argv[1]) : NULL;
+    if (argc > 1 && !target) {
+        fprintf(stderr, "fuzz_replay: %s is no target; fuzz_replay --list shows them\n", argv[1]);
+        return 2;
+    }
+    if (argc > 2) {
+        bool good = true;
+        for (int i = 2; i < argc; i++)
+            good = run_file(target, argv[i]) && good;
+        return good ? 0 : 1;
+    }
+    const char *other = getenv("FUZZ_CORPUS");
+    if (other)
+        corpus = other;
+    for (const struct fuzz_target *t = fuzz_next(NULL); t; t = fuzz_next(t))
+        if (!target || t == target)
+            replay(t);
+    printf("%u passed, %u failed\n", passed, failed);
+    return failed ? 1 : 0;
+}
