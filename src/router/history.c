@@ -1,5 +1,6 @@
 #include "router/history.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -418,6 +419,33 @@ static enum cx_err flush(struct history *history)
     return history->broken;
 }
 
+/* ---- what an archive gives back ---- */
+
+/* A row that is no row of ours: a disk did that, not whoever asks. */
+static enum cx_err damaged(void)
+{
+    char why[256];
+    snprintf(why, sizeof why, "%s", cx_detail());
+    return cx_fail(CX_CORRUPT, "the archive's row of this task is damaged (%s): delete the archive, it will be rebuilt",
+                   why);
+}
+
+/* The document in an archived body, to be json_decref'd, and the receipt in it, which must be an object. */
+static enum cx_err open_body(struct span body, json_t **ret_document, json_t **ret_receipt)
+{
+    json_t *document = NULL;
+    if (json_parse((const char *)body.data, body.size, ARCHIVE_BODY_SIZE_MAX, &document))
+        return damaged();
+    struct json_at root = json_at_root(document), receipt;
+    if (json_need_object(&root, "receipt", &receipt)) {
+        json_decref(document);
+        return damaged();
+    }
+    *ret_document = document;
+    *ret_receipt = json_object_get(document, "receipt");
+    return CX_OK;
+}
+
 /* ---- audits that end after their task ---- */
 
 static bool copy_body(void *ctx, const struct archived_task *task)
@@ -454,9 +482,10 @@ static bool rewrite(void *ctx, const struct archived_task *task)
     struct receipt *r = malloc(sizeof *r);
     cx_assert(r);
     struct buf text = {0}, grown_body = {0};
-    grown->err = json_parse((const char *)task->body.data, task->body.size, ARCHIVE_BODY_SIZE_MAX, &body);
+    json_t *receipt = NULL;
+    grown->err = open_body(task->body, &body, &receipt);
     if (!grown->err) {
-        json_canonical(&text, json_object_get(body, "receipt"));
+        json_canonical(&text, receipt);
         grown->err = receipt_read(text.data, text.size, r);
     }
     if (!grown->err) {
@@ -648,12 +677,12 @@ enum cx_err history_receipt(struct history *history, uint64_t session, uint64_t 
         return CX_OK;
     }
     struct buf body = {0};
-    json_t *document = NULL;
+    json_t *document = NULL, *receipt = NULL;
     enum cx_err err = find_body(history, session, task, &body);
     if (!err)
-        err = json_parse(body.data, body.size, ARCHIVE_BODY_SIZE_MAX, &document);
+        err = open_body((struct span){(const uint8_t *)body.data, (uint32_t)body.size}, &document, &receipt);
     if (!err) {
-        char *text = json_dumps(json_object_get(document, "receipt"), JSON_COMPACT | JSON_PRESERVE_ORDER);
+        char *text = json_dumps(receipt, JSON_COMPACT | JSON_PRESERVE_ORDER);
         cx_assert(text);
         buf_text(ret_json, text);
         free(text);
@@ -677,7 +706,7 @@ static enum cx_err read_body(const struct archived_task *task, struct finished_t
     json_t *document = NULL;
     enum cx_err err = json_parse((const char *)task->body.data, task->body.size, ARCHIVE_BODY_SIZE_MAX, &document);
     if (err)
-        return err;
+        return damaged();
     struct json_at at = json_at_root(document), causes;
     uint64_t cause = 0, finish = 0, in = 0, out = 0, attempts = 0;
     err = json_need_u64(&at, "cause", 0, FAIL_CAUSE_COUNT - 1, &cause);
@@ -704,8 +733,10 @@ static enum cx_err read_body(const struct archived_task *task, struct finished_t
     t->tokens_in = (uint32_t)in;
     t->tokens_out = (uint32_t)out;
     t->attempts = (uint32_t)attempts;
+    if (!err && task->state >= TASK_STATE_COUNT)
+        err = cx_fail(CX_CORRUPT, "its state is none");
     json_decref(document);
-    return err;
+    return err ? damaged() : CX_OK;
 }
 
 struct finding {
@@ -798,10 +829,11 @@ enum cx_err history_audited(struct history *history, uint64_t audit, uint64_t le
     enum cx_err err =
         known ? history_receipt(history, known->session, known->task, &json) : cx_fail(CX_NOT_FOUND, "no such audit");
     if (!err)
-        err = receipt_read(json.data, json.size, receipt);
-    if (!err)
+        err = receipt_read(json.data, json.size, receipt) ? damaged() : CX_OK;
+    bool read = err == CX_OK;
+    if (read)
         err = cx_fail(CX_NOT_FOUND, "the receipt has no such lease");
-    for (uint32_t i = 0; known && json.size > 0 && i < receipt->answers; i++) {
+    for (uint32_t i = 0; read && i < receipt->answers; i++) {
         const struct receipt_answer *a = &receipt->answer[i];
         if (a->lease != lease || a->record_size == 0)
             continue;
