@@ -27,6 +27,14 @@ static const char *level_name(enum log_level level)
     return "?";
 }
 
+/* Texts quote what peers sent: it must not begin a line of its own or steer a terminal. */
+static void put_plain(char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+            text[i] = '?';
+}
+
 void log_line(enum log_level level, const char *place, const char *format, ...)
 {
     if ((int)level > level_max)
@@ -53,6 +61,7 @@ void log_line(enum log_level level, const char *place, const char *format, ...)
         buf_json_string(&line, text, text_size);
         buf_text(&line, "}\n");
     } else {
+        put_plain(text, text_size);
         buf_printf(&line, "%s.%03uZ %-5s %s: %s\n", when, ms, level_name(level), place, text);
     }
     ssize_t written = write(STDERR_FILENO, line.data, line.size);  // one call: lines stay whole

@@ -129,16 +129,20 @@ enum cx_err openai_put_request(struct buf *out, const struct runtime_request *re
 
 /* ---- foreign text in errors ---- */
 
-/* One line of at most SHOWN_SIZE_MAX bytes; control characters become blanks. */
+/* One line of at most SHOWN_SIZE_MAX bytes of UTF-8; control characters become blanks, and what is no text '?'. */
 static void put_shown(struct buf *out, const char *text, size_t size)
 {
     if (size > SHOWN_SIZE_MAX)
         size = utf8_whole_prefix(text, SHOWN_SIZE_MAX);
-    size_t at = out->size;
-    buf_add(out, text, size);
-    for (; at < out->size; at++)
-        if ((unsigned char)out->data[at] < ' ')
-            out->data[at] = ' ';
+    for (size_t at = 0, step; at < size; at += step) {
+        step = utf8_step(text + at, size - at);
+        bool control = (unsigned char)text[at] < ' ' || text[at] == 0x7f;
+        if (step > 0 && !control)
+            buf_add(out, text + at, step);
+        else
+            buf_text(out, step > 0 ? " " : "?");
+        step = step > 0 ? step : 1;
+    }
 }
 
 static const char *text_of(const json_t *object, const char *key)

@@ -160,6 +160,7 @@ TEST(openai, error_answers_say_whose_fault_it_is)
     check_error(500, "{\"error\":\"model crashed\"}", RUNTIME_FAULT_ENGINE, "model crashed");
     check_error(502, "<html>\nbad gateway", RUNTIME_FAULT_ENGINE, "status 502: <html> bad gateway");
     check_error(401, "", RUNTIME_FAULT_ENGINE, "status 401");
+    check_error(500, "a\x1b[2J\x7f\x8d\xe2\x82\xac", RUNTIME_FAULT_ENGINE, "status 500: a [2J ?\xe2\x82\xac");
 }
 
 /* ---- against a server ---- */
