@@ -289,6 +289,7 @@ FUZZ(core,
         if (steps % CHECK_EVERY == CHECK_EVERY - 1)
             core_check(n->core);
     }
+    network_check(n);
     core_check(n->core);
     if (size % REPLICA_ONCE == 0)
         carry_over();

@@ -29,8 +29,8 @@ static const struct network_options options = {
 };
 
 static struct network *n, saved;
-static void *memory, *second;
-static size_t memory_size;
+static void *memory, *books, *second;
+static size_t memory_size, books_size;
 
 static void open_world(void)
 {
@@ -41,6 +41,7 @@ static void open_world(void)
     cmd.session_open.audit_bp = 10000;
     uint64_t session = network_session(n, &cmd);
     network_run_task(n, network_submit(n, session), answer, 1);
+    network_wait(n, 3 * view_params(n->core)->heartbeat_ms);  // its audit is drawn
     cmd = (struct command){.type = COMMAND_SESSION_OPEN};
     cmd.session_open.shared = 1;
     cmd.session_open.owner = test_address('R', 1);
@@ -52,12 +53,15 @@ static void open_world(void)
     memory_size = core_size(&n->genesis);
     memory = malloc(memory_size);
     second = aligned_alloc(16, (memory_size + 15) / 16 * 16);
-    FUZZ_CHECK(memory && second);
+    books_size = check_core_size(&n->genesis);
+    books = malloc(books_size);
+    FUZZ_CHECK(memory && second && books);
     memcpy(memory, n->core, memory_size);
+    memcpy(books, n->books, books_size);
     saved = *n;
 }
 
-/* The core holds pointers into its own memory alone, so that a copy of it can be put back. */
+/* The core, and the books that are kept of it, hold pointers into their own memory alone: a copy can be put back. */
 struct network *world_reset(void)
 {
     if (!n)
@@ -71,6 +75,7 @@ struct network *world_reset(void)
     n->answer = now.answer;
     n->answer_cap = now.answer_cap;
     memcpy(n->core, memory, memory_size);
+    memcpy(n->books, books, books_size);
     return n;
 }
 
