@@ -50,7 +50,7 @@ static void send(void *ctx, uint32_t link, const struct link_frame *frame)
     struct link_frame read;
     struct buf text = {0};
     FUZZ_CHECK(link < LEASE_BOOK_LINKS_MAX);
-    FUZZ_CHECK(m->takes || frame->type == LINK_DECLINE);
+    FUZZ_CHECK(m->takes || frame->type == LINK_DECLINE || frame->type == LINK_FAULT);
     link_encode(frame, &text);
     FUZZ_CHECK(link_decode(text.data, text.size, LINK_U, &read) == CX_OK && read.type == frame->type);
     struct told *told = read.type == LINK_PRECOMMIT ? told_of(m, read.precommit.lease) : NULL;
@@ -96,7 +96,14 @@ static void give_frame(struct miner *m, uint32_t link, const struct link_frame *
 {
     switch (frame->type) {
     case LINK_WELCOME: lease_book_welcome(m->book, link, NETWORK, frame->welcome.lease, frame->welcome.leases); return;
-    case LINK_OFFER: lease_book_offer(m->book, link, &frame->offer); return;
+    case LINK_OFFER: {
+        /* By the router's word the precommit is on the ledger: it was said on another socket. */
+        struct told *told = frame->offer.state >= ASSIGNMENT_PRECOMMITTED ? told_of(m, frame->offer.lease) : NULL;
+        if (told)
+            told->known = true;
+        lease_book_offer(m->book, link, &frame->offer);
+        return;
+    }
     case LINK_PROMOTE: lease_book_promote(m->book, frame->promote.lease); return;
     case LINK_REVEAL: lease_book_reveal(m->book, frame->reveal.lease); return;
     case LINK_CANCEL: lease_book_cancel(m->book, frame->cancel.lease); return;
