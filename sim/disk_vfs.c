@@ -75,7 +75,6 @@ static int file_read(sqlite3_file *file, void *ret_data, int size, sqlite3_int64
     if (got == want)
         return SQLITE_OK;
     memset((uint8_t *)ret_data + got, 0, want - got);
-    state.error = 0;
     return SQLITE_IOERR_SHORT_READ;
 }
 

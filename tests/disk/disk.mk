@@ -2,7 +2,7 @@
 # of src/base/worker.c. Included by the Makefile.
 
 DISK_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/disk/*.c sim/disk*.c) sim/file.c tests/lib/test.c \
-    tests/lib/ledger_suite.c)
+    tests/lib/ledger_suite.c tests/lib/ledger_damage.c)
 
 $(BUILD)/tests/disk/%.o: CPPFLAGS += -I.
 $(BUILD)/sim/%.o: CPPFLAGS += -I.

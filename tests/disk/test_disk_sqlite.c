@@ -7,7 +7,7 @@
 #include "sim/disk.h"
 
 #define ROW_COUNT 48
-#define RUNS      4000  // seeds of each kind
+#define RUNS      1000  // seeds of each kind
 #define ROUNDS    4     // crashes of one seed
 #define STEPS     30    // transactions before the next one, if it does not come by itself
 
@@ -23,8 +23,11 @@ struct run {
     struct prng prng;
     struct disk *disk;
     sqlite3 *db, *reader;
-    struct model acked, begun;  // begun: with the transaction under way, if there is one
-    bool under_way, created;
+    struct model acked, begun;       // begun: with the transaction under way, if there is one
+    struct model failed[STEPS + 1];  // since then; one may be there until another is acknowledged
+    uint32_t failed_count;
+    int64_t transactions;
+    bool under_way;
     const char *pragma;  // NULL: as db.c has it
     const char *wrong;   // what was violated
 };
@@ -44,14 +47,14 @@ static void value(int64_t transaction, uint32_t row, struct buf *ret_value)
 static enum cx_err open_all(struct run *run)
 {
     enum cx_err err = db_open(path, DB_CREATE, &run->db);
+    if (!err)
+        err = db_settle(run->db);
     if (!err && run->pragma)
         err = db_exec(run->db, run->pragma);
     if (!err)
         err = db_exec(run->db, "BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS row (k INTEGER PRIMARY KEY, v BLOB);"
                                "CREATE TABLE IF NOT EXISTS head (id INTEGER PRIMARY KEY, last INTEGER);"
                                "CREATE INDEX IF NOT EXISTS by_v ON row (v); COMMIT");
-    if (!err)
-        run->created = true;
     if (!err && prng_below(&run->prng, 2))
         err = db_open(path, DB_READ, &run->reader);
     return err;
@@ -85,8 +88,10 @@ static enum cx_err write_rows(struct run *run)
 static enum cx_err transact(struct run *run)
 {
     char sql[128];
+    if (run->under_way)
+        run->failed[run->failed_count++] = run->begun;
     run->begun = run->acked;
-    run->begun.last++;
+    run->begun.last = ++run->transactions;
     run->under_way = true;
     enum cx_err err = db_exec(run->db, "BEGIN IMMEDIATE");
     if (!err)
@@ -100,6 +105,7 @@ static enum cx_err transact(struct run *run)
     }
     run->acked = run->begun;
     run->under_way = false;
+    run->failed_count = 0;
     return CX_OK;
 }
 
@@ -110,13 +116,51 @@ static enum cx_err checkpoint(struct run *run)
     return code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY ? CX_OK : db_fail(run->db, "checkpoint");
 }
 
+/* Which transaction is the last one there: what was acknowledged, or one that failed or was under way. Whoever opens
+ * the log again may find what was rolled back where nobody wrote over it. */
+static void find_last(struct run *run)
+{
+    int64_t last = 0;
+    if (run->under_way)
+        run->failed[run->failed_count++] = run->begun;
+    if (db_number(run->db, "SELECT last FROM head", &last)) {
+        run->wrong = "its head cannot be read";
+        return;
+    }
+    for (uint32_t i = 0; i < run->failed_count; i++)
+        if (run->failed[i].last == last)
+            run->acked = run->failed[i];
+    if (last < run->acked.last)
+        run->wrong = "what was acknowledged is gone";
+    else if (last != run->acked.last)
+        run->wrong = "what never was is there";
+    run->under_way = false;
+    run->failed_count = 0;
+}
+
+static enum cx_err reopen(struct run *run)
+{
+    struct disk_faults faults = *disk_faults(run->disk);
+    close_all(run);
+    enum cx_err err = open_all(run);
+    if (err) {
+        close_all(run);  // who cannot open it does not go on
+        return err;
+    }
+    *disk_faults(run->disk) = (struct disk_faults){.capacity = faults.capacity};
+    if (!disk_is_dead(run->disk))
+        find_last(run);
+    *disk_faults(run->disk) = faults;
+    return CX_OK;
+}
+
 static enum cx_err step(struct run *run)
 {
     int64_t last = 0;
     enum cx_err err = CX_OK;
     switch (prng_below(&run->prng, 12)) {
     case 0: return checkpoint(run);
-    case 1: close_all(run); return open_all(run);
+    case 1: return reopen(run);
     case 2:
         if (run->reader)
             err = db_number(run->reader, "SELECT last FROM head", &last);
@@ -168,23 +212,13 @@ static void check_sound(struct run *run)
 
 static void check_after(struct run *run)
 {
-    int64_t last = 0;
     if (open_all(run)) {
         run->wrong = "it cannot be opened again";
         return;
     }
     check_sound(run);
-    if (!run->wrong && db_number(run->db, "SELECT last FROM head", &last))
-        run->wrong = "its head cannot be read";
-    if (run->wrong)
-        return;
-    if (run->under_way && last == run->begun.last)
-        run->acked = run->begun;
-    else if (last < run->acked.last)
-        run->wrong = "what was acknowledged is gone";
-    else if (last != run->acked.last)
-        run->wrong = "what never was is there";
-    run->under_way = false;
+    if (!run->wrong)
+        find_last(run);
     if (!run->wrong)
         check_rows(run, &run->acked);
 }
@@ -194,32 +228,35 @@ static void check_after(struct run *run)
 struct kind {
     struct disk_faults faults;
     const char *pragma;
-    bool power_stays, keeps_full;
+    bool power_stays;
+    bool goes_on;  // after errors, as payload stores do
 };
 
+/* Where writes may spoil what is beside them, SQLite pads its log so that a commit ends a sector, and does not sync the
+ * padding. It promises nothing there beyond one crash or one failure: what is written next spoils the commit if there
+ * is another one. */
 static const char *run_seed(uint64_t seed, const struct kind *kind)
 {
     struct run run = {.prng = {seed}, .pragma = kind->pragma};
     disk_install(prng_next(&run.prng));
-    bool power_safe = prng_below(&run.prng, 2);
+    bool power_safe = prng_below(&run.prng, 2) || kind->goes_on;
     run.disk = disk_open(&(struct disk_options){.name = "d",
                                                 .seed = prng_next(&run.prng),
                                                 .sector_size = prng_below(&run.prng, 2) ? 512 : 4096,
                                                 .power_safe = power_safe});
-    /* Where writes may spoil what is beside them, SQLite pads its log so that a commit ends a sector; a crash takes the
-     * padding, and what is written next spoils the commit if there is another crash. It promises no more than one. */
     int rounds = power_safe ? ROUNDS : 1;
     for (int round = 0; round < rounds && !run.wrong; round++) {
         *disk_faults(run.disk) = kind->faults;
         disk_die_at(run.disk, 1 + prng_below(&run.prng, prng_below(&run.prng, 2) ? 40 : 400));
         enum cx_err err = open_all(&run);
-        for (int i = 0; i < STEPS && !err && !run.wrong; i++)
+        if (err)
+            close_all(&run);
+        for (int i = 0; i < STEPS && (!err || kind->goes_on) && run.db && !run.wrong; i++)
             err = step(&run);
         disk_die(run.disk);
         close_all(&run);
         disk_revive(run.disk, !kind->power_stays);
-        uint64_t capacity = kind->keeps_full ? kind->faults.capacity : 0;
-        *disk_faults(run.disk) = (struct disk_faults){.capacity = capacity};
+        *disk_faults(run.disk) = (struct disk_faults){.capacity = 0};
         if (!run.wrong)
             check_after(&run);
         if (!run.wrong && run.db && prng_below(&run.prng, 2))
@@ -264,6 +301,13 @@ TEST(disk_sqlite, keeps_its_promises_with_failing_syncs_writes_and_reads)
 {
     all_keep(&(struct kind){
         .faults = {.sync_fail_ppm = 20000, .write_fail_ppm = 5000, .read_fail_ppm = 2000, .sync_us_max = 100}});
+}
+
+TEST(disk_sqlite, keeps_its_promises_when_programs_go_on_after_failures)
+{
+    all_keep(&(struct kind){.faults = {.sync_fail_ppm = 50000, .write_fail_ppm = 10000, .read_fail_ppm = 2000},
+                            .goes_on = true});
+    all_keep(&(struct kind){.faults = {.capacity = 150000}, .goes_on = true});
 }
 
 TEST(disk_sqlite, keeps_its_promises_on_a_full_disk)

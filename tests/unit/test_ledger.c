@@ -10,6 +10,7 @@
 #include "ledger/backend.h"
 #include "ledger/ledger_mem.h"
 #include "lib/guard.h"
+#include "lib/ledger_damage.h"
 #include "lib/ledger_suite.h"
 
 /* ---- mem --------------------------------------------------------------------------------------- */
@@ -128,61 +129,7 @@ static void sqlite_place(char ret_uri[256])
     snprintf(ret_uri, 256, "sqlite:%s/ledger-%d.db", test_folder(), count++);
 }
 
-static const char *path_of(const char *uri) { return uri + strlen("sqlite:"); }
-
-static void sql(const char *uri, const char *text)
-{
-    sqlite3 *db = NULL;
-    CHECK_EQ(sqlite3_open(path_of(uri), &db), SQLITE_OK);
-    if (sqlite3_exec(db, text, NULL, NULL, NULL) != SQLITE_OK)
-        test_fail(__FILE__, __LINE__, "%s: %s", text, sqlite3_errmsg(db));
-    CHECK_EQ(sqlite3_close(db), SQLITE_OK);
-}
-
-static void sqlite_flip_bytes(const char *uri, uint64_t seq, const char *column, uint32_t byte)
-{
-    sqlite3 *db = NULL;
-    sqlite3_blob *blob = NULL;
-    uint8_t value = 0;
-    CHECK_EQ(sqlite3_open(path_of(uri), &db), SQLITE_OK);
-    /* The router is in an index, which a blob handle may not write past. */
-    if (strcmp(column, "router") == 0)
-        CHECK_EQ(sqlite3_exec(db, "DROP INDEX IF EXISTS batch_by_number", NULL, NULL, NULL), SQLITE_OK);
-    CHECK_EQ(sqlite3_blob_open(db, "main", "batch", column, (sqlite3_int64)seq, 1, &blob), SQLITE_OK);
-    CHECK_EQ(sqlite3_blob_read(blob, &value, 1, (int)byte), SQLITE_OK);
-    value ^= 0x80;
-    CHECK_EQ(sqlite3_blob_write(blob, &value, 1, (int)byte), SQLITE_OK);
-    sqlite3_blob_close(blob);
-    CHECK_EQ(sqlite3_close(db), SQLITE_OK);
-}
-
-static void sqlite_flip_number(const char *uri, uint64_t seq, const char *column, uint32_t byte)
-{
-    char text[256];
-    long long bit = (long long)(0x80ull << 8 * byte);
-    snprintf(text, sizeof text,
-             "UPDATE batch SET %s = (%s | %lld) - (%s & %lld) WHERE seq = %lld OR seq = (%lld | %lld)", column, column,
-             bit, column, bit, (long long)seq, (long long)seq, strcmp(column, "seq") ? (long long)seq : bit);
-    sql(uri, text);
-}
-
-static void sqlite_damage(const char *uri, struct ledger *anchor, uint64_t seq, enum suite_field field, uint32_t byte)
-{
-    (void)anchor;
-    switch (field) {
-    case SUITE_SEQ: sqlite_flip_number(uri, seq, "seq", byte); break;
-    case SUITE_COUNT: sqlite_flip_number(uri, seq, "count", byte); break;
-    case SUITE_ROUTER: sqlite_flip_bytes(uri, seq, "router", byte); break;
-    case SUITE_EPOCH: sqlite_flip_number(uri, seq, "epoch", byte); break;
-    case SUITE_NUMBER: sqlite_flip_number(uri, seq, "number", byte); break;
-    case SUITE_TIME: sqlite_flip_number(uri, seq, "time_ms", byte); break;
-    case SUITE_CHAIN: sqlite_flip_bytes(uri, seq, "chain", byte); break;
-    case SUITE_BODY: sqlite_flip_bytes(uri, seq, "body", byte); break;
-    case SUITE_FIELD_COUNT: break;
-    }
-}
-
-static const struct suite_backend sqlite_backend = {sqlite_place, NULL, sqlite_damage, NULL};
+static const struct suite_backend sqlite_backend = {sqlite_place, NULL, ledger_damage, NULL};
 LEDGER_SUITE(sqlite, &sqlite_backend)
 
 /* ---- one writer -------------------------------------------------------------------------------- */
@@ -214,12 +161,12 @@ TEST(ledger_sqlite, turns_away_what_is_no_ledger)
     struct ledger *ledger = NULL;
     struct ledger_options options = {.mode = LEDGER_CREATE, .network = SUITE_NETWORK, .router = suite_router(1)};
     sqlite_place(uri);
-    sql(uri, "CREATE TABLE photos (name)");
+    ledger_sql(uri, "CREATE TABLE photos (name)");
     CHECK_EQ(ledger_open(uri, &options, &ledger), CX_INVALID);
     CHECK(strstr(cx_detail(), "no ledger"));
 
     sqlite_place(uri);
-    FILE *file = fopen(path_of(uri), "w");
+    FILE *file = fopen(ledger_path(uri), "w");
     CHECK(file);
     fputs("This is a text of more than a hundred bytes, which somebody has named like a ledger by mistake, as happens.",
           file);
@@ -229,13 +176,13 @@ TEST(ledger_sqlite, turns_away_what_is_no_ledger)
 
     sqlite_place(uri);
     ledger_close(suite_open(uri, LEDGER_CREATE, 1));
-    sql(uri, "PRAGMA user_version = 2");
+    ledger_sql(uri, "PRAGMA user_version = 2");
     CHECK_EQ(ledger_open(uri, &options, &ledger), CX_UNSUPPORTED);
     CHECK(strstr(cx_detail(), "format 2"));
-    sql(uri, "PRAGMA user_version = 1; DELETE FROM meta");
+    ledger_sql(uri, "PRAGMA user_version = 1; DELETE FROM meta");
     CHECK_EQ(ledger_open(uri, &options, &ledger), CX_CORRUPT);
     CHECK(strstr(cx_detail(), "which network"));
-    sql(uri, "DROP TABLE meta");
+    ledger_sql(uri, "DROP TABLE meta");
     CHECK(ledger_open(uri, &options, &ledger));
     CHECK(strstr(cx_detail(), "meta"));
 }
@@ -248,7 +195,7 @@ TEST(ledger_sqlite, misses_a_batch_that_was_taken_away)
     for (uint64_t i = 1; i <= 4; i++)
         CHECK_EQ(suite_append_one(ledger, 1, i, "entry").seq, i);
     ledger_close(ledger);
-    sql(uri, "DELETE FROM batch WHERE seq = 2");
+    ledger_sql(uri, "DELETE FROM batch WHERE seq = 2");
     struct suite_seen seen = {.size = 0};
     ledger = suite_open(uri, LEDGER_READ, 0);
     CHECK_EQ(ledger_read(ledger, 1, suite_see, &seen), CX_CORRUPT);
@@ -270,7 +217,7 @@ TEST(ledger_sqlite, finds_flipped_bytes_of_its_file_or_reads_the_same)
         CHECK_EQ(suite_append_one(ledger, 1, i, "an entry of some length, so that it has a few bytes").seq, i);
     struct ledger_head head = ledger_head(ledger);
     ledger_close(ledger);
-    int fd = open(path_of(uri), O_RDWR);
+    int fd = open(ledger_path(uri), O_RDWR);
     struct stat st;
     CHECK(fd >= 0 && fstat(fd, &st) == 0);
     struct prng prng = {7};
@@ -306,7 +253,7 @@ static int64_t number(const char *uri, const char *text)
 {
     sqlite3 *db = NULL;
     sqlite3_stmt *stmt = NULL;
-    CHECK_EQ(sqlite3_open(path_of(uri), &db), SQLITE_OK);
+    CHECK_EQ(sqlite3_open(ledger_path(uri), &db), SQLITE_OK);
     CHECK_EQ(sqlite3_prepare_v2(db, text, -1, &stmt, NULL), SQLITE_OK);
     CHECK_EQ(sqlite3_step(stmt), SQLITE_ROW);
     int64_t value = sqlite3_column_int64(stmt, 0);
@@ -369,7 +316,7 @@ TEST(ledger_sqlite, lets_its_log_start_over_under_steady_writing)
         CHECK_EQ(result.err, CX_OK);
     }
     struct stat st;
-    snprintf(wal, sizeof wal, "%s-wal", path_of(uri));
+    snprintf(wal, sizeof wal, "%s-wal", ledger_path(uri));
     CHECK_EQ(stat(wal, &st), 0);
     CHECK(st.st_size < 64 << 20);
     CHECK(st.st_size > 0);
