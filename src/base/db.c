@@ -13,20 +13,37 @@ static const char *path_of(sqlite3 *db)
     return path && path[0] ? path : "database";
 }
 
-enum cx_err db_fail(sqlite3 *db, const char *doing)
+/* SQLite has the same words for all of these. */
+static const char *io_text(int code, const char *text)
 {
-    const char *path = path_of(db), *text = sqlite3_errmsg(db);
+    switch (code) {
+    case SQLITE_IOERR_READ: return "the disk could not be read";
+    case SQLITE_IOERR_WRITE: return "the disk could not be written";
+    case SQLITE_IOERR_TRUNCATE: return "the file could not be cut";
+    case SQLITE_IOERR_SHMMAP:
+    case SQLITE_IOERR_SHMSIZE: return "the memory beside the file could not be had";
+    }
+    return text;
+}
+
+/* SQLite does not keep the system's reason for everything. */
+static enum cx_err fail_io(int code, int os, const char *path, const char *doing, const char *text)
+{
+    if (os == ENOSPC || os == EDQUOT)
+        return cx_fail(CX_IO, "%s: %s: the disk is full: free some space", path, doing);
+    if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC)
+        return cx_fail(CX_IO, "%s: %s: the disk failed to sync (%s): check it before starting again", path, doing,
+                       os ? strerror(os) : text);
+    return cx_fail(CX_IO, "%s: %s: %s%s%s", path, doing, io_text(code, text), os ? ": " : "", os ? strerror(os) : "");
+}
+
+static enum cx_err fail(sqlite3 *db, const char *path, const char *doing)
+{
+    const char *text = sqlite3_errmsg(db);
     int code = sqlite3_extended_errcode(db);
-    int os = sqlite3_system_errno(db);
     switch (code & 0xff) {
     case SQLITE_FULL: return cx_fail(CX_IO, "%s: %s: the disk is full: free some space", path, doing);
-    case SQLITE_IOERR:
-        if (os == ENOSPC || os == EDQUOT)
-            return cx_fail(CX_IO, "%s: %s: the disk is full: free some space", path, doing);
-        if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC)
-            return cx_fail(CX_IO, "%s: %s: the disk failed to sync (%s): check it before starting again", path, doing,
-                           os ? strerror(os) : text);
-        return cx_fail(CX_IO, "%s: %s: %s (%s)", path, doing, text, os ? strerror(os) : "no system error");
+    case SQLITE_IOERR: return fail_io(code, sqlite3_system_errno(db), path, doing, text);
     case SQLITE_CORRUPT: return cx_fail(CX_CORRUPT, "%s: %s: %s", path, doing, text);
     case SQLITE_NOTADB: return cx_fail(CX_CORRUPT, "%s: it is no SQLite database", path);
     case SQLITE_BUSY:
@@ -45,6 +62,8 @@ enum cx_err db_fail(sqlite3 *db, const char *doing)
     }
     return cx_fail(CX_IO, "%s: %s: %s", path, doing, text);
 }
+
+enum cx_err db_fail(sqlite3 *db, const char *doing) { return fail(db, path_of(db), doing); }
 
 /* Locks are held for a commit at most: short steps, so that a writer does not wait longer than the lock. */
 static int wait_for_lock(void *ctx, int tries)
@@ -115,7 +134,7 @@ enum cx_err db_open(const char *path, enum db_mode mode, sqlite3 **ret_db)
     int flags = SQLITE_OPEN_NOMUTEX | (write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
     sqlite3 *db = NULL;
     if (sqlite3_open_v2(path, &db, flags, NULL) != SQLITE_OK)
-        err = db ? db_fail(db, "open") : cx_fail(CX_MEMORY, "%s: out of memory", path);
+        err = db ? fail(db, path, "open") : cx_fail(CX_MEMORY, "%s: out of memory", path);
     else
         err = configure(db, path, mode);
     if (err) {
@@ -124,6 +143,12 @@ enum cx_err db_open(const char *path, enum db_mode mode, sqlite3 **ret_db)
     }
     *ret_db = db;
     return CX_OK;
+}
+
+enum cx_err db_settle(sqlite3 *db)
+{
+    int code = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_RESTART, NULL, NULL);
+    return code == SQLITE_OK ? CX_OK : db_fail(db, "copy what is left of the write-ahead log");
 }
 
 void db_close(sqlite3 *db)

@@ -22,6 +22,10 @@ enum db_mode {
 /* ":memory:" is a database of this connection's own, in every mode. Else synchronous FULL: what is committed survives a
  * power cut. NOT_FOUND, DENIED, IO, CORRUPT: with path and reason. */
 enum cx_err db_open(const char *path, enum db_mode mode, sqlite3 **ret_db);
+/* To be called before anything is written on which others will rely. After a failed sync the system may show a log that
+ * is not on the disk, and what is synced behind it is lost with it: this copies the log into the file and starts
+ * another. Waits for readers. BUSY, IO. */
+enum cx_err db_settle(sqlite3 *db);
 void db_close(sqlite3 *db);
 /* Removes a file that nobody has open, with its log. */
 enum cx_err db_remove(const char *path);

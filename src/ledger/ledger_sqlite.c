@@ -78,12 +78,14 @@ static enum cx_err open_file(struct ledger *ledger, struct sqlite_store *store)
 {
     bool create = ledger->options.mode == LEDGER_CREATE, found = false;
     enum cx_err err = CX_OK;
-    if (create) {
+    if (ledger->options.mode != LEDGER_READ) {
         sqlite3 *db = NULL;
-        err = db_open(ledger->place, DB_CREATE, &db);
+        err = db_open(ledger->place, create ? DB_CREATE : DB_WRITE, &db);
+        if (!err)
+            err = db_settle(db);
         if (!err)
             err = look(ledger, db, &found);
-        if (!err && !found)
+        if (!err && !found && create)
             err = create_tables(ledger, db);
         sqlite3_close(db);
     }

@@ -45,6 +45,8 @@ static enum cx_err sqlite_open(struct payload_store *store, const char *place)
     if (!err)
         err = db_exec(rows->db, "PRAGMA secure_delete = ON; PRAGMA wal_autocheckpoint = 1000");
     if (!err)
+        err = db_settle(rows->db);
+    if (!err)
         err = db_exec(rows->db, STORE_PAYLOAD_SCHEMA);
     return err ? err : prepare(rows);
 }
