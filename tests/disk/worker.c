@@ -56,3 +56,14 @@ void worker_close(struct worker *worker)
     *at = worker->next;
     free(worker);
 }
+
+void worker_await_init(pthread_cond_t *changed) { pthread_cond_init(changed, NULL); }
+
+/* What could change something has been done. */
+bool worker_await(pthread_cond_t *changed, pthread_mutex_t *lock, uint64_t until_us)
+{
+    (void)changed;
+    (void)lock;
+    (void)until_us;
+    return false;
+}
