@@ -1,6 +1,5 @@
 /* check_nodes.c - what befell the honest: whether one was condemned, or cut off for bytes that it did not send. */
 #include "sim/check_world_parts.h"
-#include "sim/roles.h"
 
 /* DESIGN 15.8: at most one in 1,000 is condemned within 10,000 audits. */
 #define AUDITS_OF_BOUND    10000.0
@@ -9,8 +8,8 @@
 
 static bool is_honest(const struct checks *c, const struct address *node)
 {
-    for (uint32_t i = 0; i < c->sim->swarm.miners; i++)
-        if (address_eq(key_address(role_key(ROLE_MINER, i)), node))
+    for (uint32_t i = 0; i < ARRAY_COUNT(c->honest); i++)
+        if (!address_is_zero(&c->honest[i]) && address_eq(&c->honest[i], node))
             return true;
     return false;
 }

@@ -35,6 +35,7 @@ static void created(struct checks *c, const struct evt_task_created *e)
         .payer = e->payer,
         .router = e->router,
         .reference = e->reference,
+        .prompt_digest = e->prompt_digest,
         .created_seq = c->entries,
         .reserved = e->reserved,
     };

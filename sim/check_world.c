@@ -1,218 +1,69 @@
-/* check_world.c - the shadow: a core that applies what routers apply, once, and to which they are all held. */
+/* check_world.c - what a world tells its checkers, and the last look at what it leaves behind. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "core/core.h"
 #include "ledger/ledger.h"
+#include "payload/payload.h"
 #include "sim/check_world_parts.h"
+#include "sim/disk.h"
 #include "sim/roles.h"
 
-#define WHOLE_EVERY    61  // entries between two comparisons of everything
-#define SNAPSHOT_EVERY 4   // seeds: one of so many goes through a snapshot
-#define REPLAY_EVERY   4   // seeds: one of so many is replayed from its file at the end
+#define SNAPSHOT_EVERY 4  // seeds: one of so many goes through a snapshot
+#define REPLAY_EVERY   4  // seeds: one of so many is replayed from its file at the end
 
-static struct event event_room[EVENTS_PER_COMMAND_MAX];
+/* ---- payloads ---- */
 
-/* ---- the shadow ---- */
-
-static void *room_for(size_t size)
+static bool is_stored(struct checks *c, struct payload_store *store, const struct hash *digest, const char *what,
+                      const struct task_record *t)
 {
-    void *memory = aligned_alloc(16, (size + 15) / 16 * 16);
-    cx_assert(memory);
-    return memory;
+    struct buf data = {0};
+    c->sim->check.looks[CHECKER_PAYLOADS]++;
+    enum cx_err err = payload_get(store, digest, &data);
+    buf_done(&data);
+    if (!err)
+        return true;
+    return check_fail(&c->sim->check, CHECKER_PAYLOADS, t->created_seq,
+                      "the %s of task %" PRIx64 " is named and not stored: %s", what, t->task, cx_detail());
 }
 
-static struct core *open_core(struct checks *c, void **ret_memory)
+/* All that entries have named is there, whole. The disk's faults wait meanwhile: looking must not change anything. */
+static void payloads_are_stored(struct checks *c, const struct sim_router *router)
 {
-    size_t size = core_size(&c->genesis);
-    cx_assert(size > 0);  // a router has opened with it
-    *ret_memory = room_for(size);
-    struct core *core = core_open(*ret_memory, size, &c->genesis);
-    cx_assert(core);
-    return core;
-}
-
-/* From the first entry: its spans are copied, for they point into a router's memory. */
-static bool begin(struct checks *c, const struct replica_moment *moment)
-{
-    const uint8_t *signature;
-    struct command cmd;
-    if (moment->seq != 1 || moment->entry.size > sizeof c->genesis_bytes)
-        return false;
-    memcpy(c->genesis_bytes, moment->entry.data, moment->entry.size);
-    if (!command_decode((struct span){c->genesis_bytes, moment->entry.size}, &cmd, &signature))
-        return false;
-    c->genesis = cmd.genesis;
-    c->core = open_core(c, &c->core_memory);
-    size_t size = check_core_size(&c->genesis);
-    c->books_memory = room_for(size);
-    c->books = check_core_open(c->books_memory, size, &c->genesis);
-    cx_assert(c->books);
-    return true;
-}
-
-static struct told_entry *remember(struct checks *c, const struct replica_moment *moment)
-{
-    if (c->entries == c->entry_cap) {
-        c->entry_cap = c->entry_cap ? 2 * c->entry_cap : 1024;
-        c->entry = realloc(c->entry, c->entry_cap * sizeof *c->entry);
-        cx_assert(c->entry);
+    cx_auto(payload_store) store = NULL;
+    struct disk_faults *faults = disk_faults(router->computer->disk), kept = *faults;
+    *faults = (struct disk_faults){0};
+    const char *uri = c->sim->swarm.shared_ledger ? SIM_SHARED_LEDGER : "sqlite:router-0/ledger.db";
+    bool ok = payload_store_open(uri, &store) == CX_OK;
+    for (uint32_t i = 0; ok && i < c->tasks; i++) {
+        const struct task_record *t = &c->task[i];
+        ok = is_stored(c, store, &t->prompt_digest, "prompt", t);
+        for (uint32_t k = 0; ok && k < t->reveals; k++)
+            ok = is_stored(c, store, &t->revealed[k].payload_digest, "answer", t);
     }
-    struct told_entry *e = &c->entry[c->entries++];
-    *e = (struct told_entry){.time_ms = moment->time_ms,
-                             .bytes = malloc(moment->entry.size + 1),
-                             .size = moment->entry.size,
-                             .author = moment->author,
-                             .verdict = moment->verdict};
-    cx_assert(e->bytes);
-    memcpy(e->bytes, moment->entry.data, moment->entry.size);
-    core_digest(moment->core, &e->before);
-    if (moment->command && moment->command->signer_count > 0) {
-        e->signer_count = moment->command->signer_count;
-        e->signer = malloc(e->signer_count * sizeof *e->signer);
-        cx_assert(e->signer);
-        memcpy(e->signer, moment->command->signer, e->signer_count * sizeof *e->signer);
-    }
-    return e;
-}
-
-/* What the entry's bytes say, with what the ledger and the signatures add. False: they say nothing. */
-static bool read_entry(const struct told_entry *e, struct command *ret_cmd)
-{
-    const uint8_t *signature;
-    memset(ret_cmd, 0, sizeof *ret_cmd);
-    bool decodes = command_decode((struct span){e->bytes, e->size}, ret_cmd, &signature);
-    ret_cmd->time_ms = e->time_ms;
-    ret_cmd->author = e->author;
-    if (decodes && e->signer_count > 0)
-        memcpy(ret_cmd->signer, e->signer, e->signer_count * sizeof *e->signer);
-    return decodes;
-}
-
-/* Batches are the ledger's: one ended where the running digest before the entry is another. */
-static void end_batch_before(struct core *core, const struct told_entry *e)
-{
-    struct hash digest;
-    core_digest(core, &digest);
-    if (!hash_eq(&digest, &e->before))
-        core_batch_end(core);
-}
-
-static bool same_digest(struct core *core, const struct hash *digest)
-{
-    struct hash own;
-    core_digest(core, &own);
-    return hash_eq(&own, digest);
-}
-
-/* Another core, from a snapshot of the shadow in the middle of its life. */
-static void take_snapshot(struct checks *c)
-{
-    struct check *check = &c->sim->check;
-    core_batch_end(c->core);
-    uint64_t size = core_snapshot_size(c->core);
-    uint8_t *bytes = malloc(size);
-    cx_assert(bytes);
-    bool ok = core_snapshot_write(c->core, bytes, size);
-    c->second = open_core(c, &c->second_memory);
-    ok = ok && core_snapshot_read(c->second, (struct span){bytes, (uint32_t)size});
-    check->looks[CHECKER_REPLAY]++;
-    if (!ok)
-        check_fail(check, CHECKER_REPLAY, c->entries, "a snapshot at entry %u cannot be read", c->entries);
-    free(bytes);
-}
-
-static void follow_second(struct checks *c, const struct told_entry *e, struct command *cmd, bool decodes)
-{
-    struct event_list out = {event_room, ARRAY_COUNT(event_room), 0};
-    if (!c->second)
-        return;
-    end_batch_before(c->second, e);
-    enum verdict verdict = core_apply(c->second, (struct span){e->bytes, e->size}, decodes ? cmd : NULL, &out);
-    if (verdict != e->verdict)
-        check_fail(&c->sim->check, CHECKER_REPLAY, c->entries, "behind a snapshot the verdict is %s, live it was %s",
-                   verdict_name(verdict), verdict_name(e->verdict));
-}
-
-/* The next entry, for the first time. */
-static void advance(struct checks *c, const struct replica_moment *moment)
-{
-    struct check *check = &c->sim->check;
-    if (!c->core && !begin(c, moment)) {
-        check_fail(check, CHECKER_REPLICAS, moment->seq, "the ledger does not begin with a genesis");
-        return;
-    }
-    struct told_entry *e = remember(c, moment);
-    struct command cmd;
-    bool decodes = read_entry(e, &cmd);
-    end_batch_before(c->core, e);
-    check->looks[CHECKER_REPLICAS]++;
-    if (!same_digest(c->core, &e->before))
-        check_fail(check, CHECKER_REPLICAS, moment->seq, "the running digest before the entry is another here");
-    follow_second(c, e, &cmd, decodes);
-    enum verdict verdict = core_apply(c->core, (struct span){e->bytes, e->size}, decodes ? &cmd : NULL, &c->out);
-    if (verdict != moment->verdict)
-        check_fail(check, CHECKER_REPLICAS, moment->seq, "the router says %s, and it is %s",
-                   verdict_name(moment->verdict), verdict_name(verdict));
-    const struct check_entry entry = {.seq = moment->seq,
-                                      .bytes = {e->bytes, e->size},
-                                      .cmd = decodes ? &cmd : NULL,
-                                      .verdict = verdict,
-                                      .events = &c->out};
-    if (!check_core_entry(c->books, &entry, c->core, check))
-        return;
-    for (uint32_t i = 0; i < c->out.count; i++) {
-        record_event(c, decodes ? &cmd : NULL, &c->out.event[i]);
-        nodes_watch(c, &c->out.event[i]);
-    }
-    if (c->entries % WHOLE_EVERY == 0)
-        check_core_whole(c->books, c->core, check);
+    payload_store_close(cx_take(&store));
+    *faults = kept;
 }
 
 /* ---- what routers apply ---- */
 
-static void hold_against(struct checks *c, const struct replica_moment *moment)
-{
-    enum checker checker = moment->replaying ? CHECKER_REPLAY : CHECKER_REPLICAS;
-    struct check *check = &c->sim->check;
-    const struct told_entry *e = &c->entry[moment->seq - 1];
-    struct hash before;
-    core_digest(moment->core, &before);
-    check->looks[checker]++;
-    if (e->size != moment->entry.size || memcmp(e->bytes, moment->entry.data, e->size) != 0 ||
-        e->time_ms != moment->time_ms || !address_eq(&e->author, &moment->author))
-        check_fail(check, CHECKER_DURABLE, moment->seq, "another entry stands there than was applied before");
-    else if (e->verdict != moment->verdict)
-        check_fail(check, checker, moment->seq, "the verdict was %s and is %s", verdict_name(e->verdict),
-                   verdict_name(moment->verdict));
-    else if (!hash_eq(&e->before, &before))
-        check_fail(check, checker, moment->seq, "the running digest before the entry is another than it was");
-}
-
 static void on_entry(void *ctx, const struct sim_router *router, const struct replica_moment *moment)
 {
     struct checks *c = ctx;
-    if (!sim_is_well(c->sim))
-        return;
-    if (moment->seq <= c->entries)
-        hold_against(c, moment);
-    else if (moment->seq == c->entries + 1)
-        advance(c, moment);
-    else
-        check_fail(&c->sim->check, CHECKER_REPLICAS, moment->seq, "router-%u applies it behind entry %u",
-                   router->number, c->entries);
+    if (sim_is_well(c->sim))
+        shadow_entry(c, router->number, moment);
 }
 
 static void on_router_open(void *ctx, const struct sim_router *router, const struct core *core, uint64_t seq)
 {
     struct checks *c = ctx;
-    c->sim->check.looks[CHECKER_DURABLE]++;
     cx_maybe(core != NULL);
-    if (seq < c->entries)
-        check_fail(&c->sim->check, CHECKER_DURABLE, seq,
-                   "router-%u comes back with %" PRIu64 " entries, and %u were applied and told", router->number, seq,
-                   c->entries);
+    if (!sim_is_well(c->sim))
+        return;
+    shadow_router_opens(c, router->number, seq);
+    if (sim_is_well(c->sim) && c->tasks > 0)
+        payloads_are_stored(c, router);
 }
 
 static void on_told(void *ctx, const struct told *told)
@@ -224,16 +75,6 @@ static void on_told(void *ctx, const struct told *told)
 
 /* ---- the last look ---- */
 
-static void compare_roots(struct checks *c, struct core *other, enum checker checker, const char *what)
-{
-    struct hash one, two;
-    c->sim->check.looks[checker]++;
-    core_root(c->core, &one);
-    core_root(other, &two);
-    if (!hash_eq(&one, &two))
-        check_fail(&c->sim->check, checker, c->entries, "%s has another state than the shadow", what);
-}
-
 /* A router that has applied all that the shadow has. */
 static void compare_router(struct checks *c, const struct sim_router *router)
 {
@@ -244,7 +85,9 @@ static void compare_router(struct checks *c, const struct sim_router *router)
     /* Nothing is changed: the walk over rows that makes the root also reads them in. */
     struct core *core = (struct core *)replica_core(router_replica(router->router));
     if (core_seq(core) == c->entries)
-        compare_roots(c, core, CHECKER_REPLICAS, name);
+        shadow_compare(c, core, CHECKER_REPLICAS, name);
+    if (sim_is_well(c->sim))
+        payloads_are_stored(c, router);
 }
 
 struct rereading {
@@ -257,13 +100,13 @@ static bool reread(void *ctx, const struct ledger_batch *batch)
     struct rereading *r = ctx;
     struct ledger_cursor at = ledger_cursor(batch);
     struct ledger_entry entry;
-    struct event_list out = {event_room, ARRAY_COUNT(event_room), 0};
+    struct event_list out = {shadow_room, ARRAY_COUNT(shadow_room), 0};
     while (ledger_next(&at, &entry)) {
         if (entry.seq > r->c->entries)
             return false;  // durable, and no router has applied it yet
         const struct told_entry *e = &r->c->entry[entry.seq - 1];
         struct command cmd;
-        bool decodes = read_entry(e, &cmd);
+        bool decodes = shadow_read(e, &cmd);
         if (e->size != entry.command.size || memcmp(e->bytes, entry.command.data, e->size) != 0) {
             check_fail(&r->c->sim->check, CHECKER_REPLAY, entry.seq, "the file holds another entry than was applied");
             return false;
@@ -283,12 +126,12 @@ static void replay_file(struct checks *c)
     if (c->sim->swarm.shared_ledger ||
         ledger_open("sqlite:router-0/ledger.db", &(struct ledger_options){.mode = LEDGER_READ}, &ledger) != CX_OK)
         return;
-    r.core = open_core(c, &memory);
+    r.core = shadow_core(c, &memory);
     enum cx_err err = ledger_read(ledger, 1, reread, &r);
     if (err)
         check_fail(&c->sim->check, CHECKER_REPLAY, c->entries, "the ledger's file cannot be read: %s", cx_detail());
     else if (core_seq(r.core) == c->entries)
-        compare_roots(c, r.core, CHECKER_REPLAY, "a replay of the file");
+        shadow_compare(c, r.core, CHECKER_REPLAY, "a replay of the file");
     free(memory);
 }
 
@@ -301,7 +144,7 @@ static void last_look(struct checks *c)
         compare_router(c, &c->sim->roles->router[i]);
     if (c->second) {
         core_batch_end(c->second);
-        compare_roots(c, c->second, CHECKER_REPLAY, "a snapshot and the entries behind it");
+        shadow_compare(c, c->second, CHECKER_REPLAY, "a snapshot and the entries behind it");
     }
     if (c->sim->swarm.seed % REPLAY_EVERY == 0)
         replay_file(c);
@@ -311,7 +154,7 @@ static void on_phase(void *ctx, enum sim_phase phase)
 {
     struct checks *c = ctx;
     if (phase == SIM_HEALED && c->core && !c->second && c->sim->swarm.seed % SNAPSHOT_EVERY == 0 && sim_is_well(c->sim))
-        take_snapshot(c);
+        shadow_snapshot(c);
     if (phase == SIM_OVER && sim_is_well(c->sim))
         last_look(c);
 }
@@ -321,6 +164,8 @@ struct checks *checks_open(struct sim *sim)
     struct checks *c = calloc(1, sizeof *c);
     cx_assert(c);
     c->sim = sim;
+    for (uint32_t i = 0; i < sim->swarm.miners; i++)
+        c->honest[i] = *key_address(role_key(ROLE_MINER, i));
     c->out = (struct event_list){calloc(EVENTS_PER_COMMAND_MAX, sizeof(struct event)), EVENTS_PER_COMMAND_MAX, 0};
     cx_assert(c->out.event);
     c->observer = (struct sim_observer){

@@ -22,7 +22,7 @@ struct told_entry {
 struct task_record {
     uint64_t task, session, answer;  // answer: a lease; 0: none
     struct address payer, router;
-    struct hash reference;
+    struct hash reference, prompt_digest;
     enum task_state state;
     enum fail_cause cause;
     uint64_t created_seq, ended_seq, streamed;  // streamed: the lease that began to stream; 0: none
@@ -52,8 +52,21 @@ struct checks {
     struct task_record *task;
     uint32_t tasks, task_cap;
     struct event_list out;
+    struct address honest[SWARM_MINERS_MAX];  // nodes; zero: none
 };
 
+/* check_shadow.c: an entry that a router has applied; a router that has replayed to seq; another core at the same
+ * entry. */
+void shadow_entry(struct checks *c, uint32_t router, const struct replica_moment *moment);
+void shadow_router_opens(struct checks *c, uint32_t router, uint64_t seq);
+void shadow_compare(struct checks *c, struct core *other, enum checker checker, const char *what);
+/* From here on a second core goes with the shadow, made from a snapshot of it. Between batches. */
+void shadow_snapshot(struct checks *c);
+/* A core of this network; its memory is the caller's. */
+struct core *shadow_core(struct checks *c, void **ret_memory);
+/* What the entry's bytes say, with what the ledger and the signatures add. False: they say nothing. */
+bool shadow_read(const struct told_entry *e, struct command *ret_cmd);
+extern struct event shadow_room[EVENTS_PER_COMMAND_MAX];  // for events that nobody reads
 /* check_record.c: one event of the shadow. */
 void record_event(struct checks *c, const struct command *cmd, const struct event *e);
 struct task_record *record_task(struct checks *c, uint64_t task);
