@@ -119,9 +119,9 @@ $(BUILD)/corten: $(BUILD)/src/cli/main.o $(BUILD)/libcorten.a
 
 TEST_LIB := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/*.c tests/property/*.c))
-# The checkers of the core alone look at every network of tests/lib/network.h as well.
+# The checkers of the core alone look at every network of tests/lib/network.h as well, and cheats are tried over sockets.
 CHECK_OBJ := $(patsubst sim/%.c,$(BUILD)/simulator/%.o,$(wildcard sim/check.c sim/check_core*.c \
-    sim/check_shadow.c sim/check_record.c sim/check_told.c sim/check_nodes.c sim/reply.c))
+    sim/check_shadow.c sim/check_record.c sim/check_told.c sim/check_nodes.c sim/reply.c sim/adversary*.c))
 
 $(BUILD)/tests/%.o: CPPFLAGS += -Itests -I.
 
