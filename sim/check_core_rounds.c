@@ -275,8 +275,8 @@ static bool spared(struct check_core *c, const struct audit_book *a)
 
 static bool decided(struct check_core *c, struct audit_book *a, enum audit_finding finding)
 {
-    bool flag = a->flags > a->passes;
-    MUST(c, AUDIT_RECORD, a->passes + a->flags >= c->oracle_quorum && finding == (flag ? FINDING_FLAG : FINDING_PASS),
+    bool flag = a->flags >= c->oracle_quorum;
+    MUST(c, AUDIT_RECORD, (flag || a->passes >= c->oracle_quorum) && finding == (flag ? FINDING_FLAG : FINDING_PASS),
          "the audit of lease %" PRIu64 " is %s by %u PASS and %u FLAG", a->lease,
          term_name(TERM_audit_finding, finding), a->passes, a->flags);
     move_test(c, a, flag);
@@ -329,7 +329,7 @@ static bool settled(struct check_core *c, const struct evt_audit_settled *e)
     bool whole = amount_add(e->paid, e->forfeited, &both) && amount_eq(both, a->pending);
     MUST(c, MONEY, whole, "audit %" PRIx64 " held %" PRIu64 " and gives back %" PRIu64 " and %" PRIu64, e->audit,
          a->pending.credits, e->paid.credits, e->forfeited.credits);
-    bool flagged = a->state == AUDIT_DECIDED && a->flags > a->passes;
+    bool flagged = a->state == AUDIT_DECIDED && a->flags >= c->oracle_quorum;
     MUST(c, PAY, flagged ? amount_is_zero(e->paid) : amount_is_zero(e->forfeited),
          "audit %" PRIx64 " forfeits %" PRIu64 " where it found no fault, or pays where it did", e->audit,
          e->forfeited.credits);

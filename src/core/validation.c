@@ -323,8 +323,10 @@ enum verdict audit_verdict(struct validation *validation, const struct cmd_audit
     uint32_t quorum = oracle_quorum(validation->cognitive);
     a->judged_by |= 1u << oracle;
     count_finding(a, (enum audit_finding)cmd->finding);
-    if (a->passes + a->flags >= quorum)
-        end(validation, slot, AUDIT_DECIDED, a->flags > a->passes ? FINDING_FLAG : FINDING_PASS);
+    if (a->flags >= quorum)
+        end(validation, slot, AUDIT_DECIDED, FINDING_FLAG);
+    else if (a->passes >= quorum)
+        end(validation, slot, AUDIT_DECIDED, FINDING_PASS);
     else if (a->unmeasurable >= quorum)
         end(validation, slot, AUDIT_VOID, FINDING_UNMEASURABLE);
     return VERDICT_ACCEPTED;

@@ -126,6 +126,12 @@ static struct address other_oracle(struct address drawn)
     return address_eq(&drawn, &first) ? test_address('O', 2) : first;
 }
 
+static struct address third_oracle(struct address drawn)
+{
+    struct address last = test_address('O', 3);
+    return address_eq(&drawn, &last) ? test_address('O', 2) : last;
+}
+
 static bool audit_moved(struct bench *b, enum audit_state from, enum audit_state to, enum audit_finding finding)
 {
     for (uint32_t i = 0; i < b->n->seen_count; i++) {
@@ -232,7 +238,25 @@ TEST(audit, takes_as_many_oracles_as_the_network_asks_for)
     CHECK_EQ(judge(&b, a.id, a.oracle, FINDING_FLAG), VERDICT_VERDICT_KNOWN);
     CHECK_EQ(first_audit(&b).state, AUDIT_ASKED);
     CHECK_EQ(judge(&b, a.id, other_oracle(a.oracle), FINDING_PASS), VERDICT_ACCEPTED);
-    CHECK(audit_moved(&b, AUDIT_ASKED, AUDIT_DECIDED, FINDING_PASS));  // not more say FLAG than PASS
+    CHECK_EQ(first_audit(&b).state, AUDIT_ASKED);  // one says this, one that: a liar that is quick saves nobody
+    CHECK_EQ(judge(&b, a.id, third_oracle(a.oracle), FINDING_FLAG), VERDICT_ACCEPTED);
+    CHECK(audit_moved(&b, AUDIT_ASKED, AUDIT_DECIDED, FINDING_FLAG));
+    bench_close(&b);
+}
+
+/* With a quorum of three, two that lie are too few, whatever the third says. */
+TEST(audit, is_not_decided_by_fewer_than_the_quorum)
+{
+    struct bench b = audited_bench((struct network_options){.oracles = 3, .oracle_quorum = 3});
+    struct audit_view a = drawn_audit(&b);
+    CHECK_EQ(ask(&b, a.id, a.oracle), VERDICT_ACCEPTED);
+    CHECK_EQ(judge(&b, a.id, a.oracle, FINDING_FLAG), VERDICT_ACCEPTED);
+    CHECK_EQ(judge(&b, a.id, other_oracle(a.oracle), FINDING_FLAG), VERDICT_ACCEPTED);
+    CHECK_EQ(judge(&b, a.id, third_oracle(a.oracle), FINDING_PASS), VERDICT_ACCEPTED);
+    CHECK_EQ(first_audit(&b).state, AUDIT_ASKED);
+    bench_wait(&b, view_params(b.n->core)->audit_ms);
+    CHECK(audit_moved(&b, AUDIT_ASKED, AUDIT_VOID, FINDING_NONE));
+    CHECK_EQ(miner(&b).count[COUNT_AUDIT_PASSED] + miner(&b).count[COUNT_AUDIT_FLAGGED], 0);
     bench_close(&b);
 }
 
