@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "core/terms.h"
+#include "core/verdict.h"
 #include "crypto/key.h"
 #include "net/loop.h"
 
@@ -66,22 +67,16 @@ enum cheat { CHEATS(X) };
 const char *cheat_name(enum cheat_at at);   // "copy_hash"
 const char *cheat_bound(enum cheat_at at);  // what catches it, for people
 
+struct core;
+
 /* What a cheat can see beside its own link: anybody may hold a replica of the ledger, and pay for a prompt. A function
  * that is NULL sees nothing. */
 struct adversary_spy {
-    /* What another assignment of the task has precommitted. */
-    bool (*precommit)(void *ctx, uint64_t task, uint64_t own_lease, struct hash *ret_precommit);
-    /* The text that a client of ours has read of the task so far; false: not whole yet. */
+    const struct core *(*core)(void *ctx);  // NULL: it cannot be seen just now
+    /* The text that a client of ours has read of the task; false: not whole yet. */
     bool (*text)(void *ctx, uint64_t task, struct buf *ret_text);
-    /* A live lease of another node. */
-    bool (*lease)(void *ctx, const struct address *own, uint64_t *ret_lease);
-    /* Another node. */
-    bool (*node)(void *ctx, const struct address *own, struct address *ret_node);
     void *ctx;
 };
-struct core;
-/* All but `text`, read from a replica; ctx is one too: `core` must stay. */
-struct adversary_spy adversary_spy_on(const struct core *core);
 
 struct adversary_options {
     struct net_loop *loop;
@@ -117,6 +112,50 @@ void adversary_miner_close(struct adversary_miner *miner);
 CX_CLOSER(adversary_miner)
 const struct adversary_stats *adversary_miner_stats(const struct adversary_miner *miner);
 const struct address *adversary_miner_node(const struct adversary_miner *miner);
+
+/* ---- oracles ---- */
+
+// clang-format off
+/* X(NAME, name, what catches it or what bounds its harm) */
+#define ORACLE_CHEATS(X) \
+    X(LIE, lie, "below oracle_quorum it decides nothing; its verdicts stand signed on the ledger") \
+    X(ABSENT, absent, "its window ends, and the next one leads") \
+    X(WITHHOLD, withhold, "a choice between two beacons at most, until it is silent; it never audits what its own beacon drew") \
+    X(OLD_PREIMAGE, old_preimage, "PREIMAGE_WRONG") \
+    X(USURP, usurp, "NOT_LEADER, NOT_AUTHORIZED") \
+    X(TWICE, twice, "VERDICT_KNOWN") \
+    X(OTHER_CHALLENGE, other_challenge, "CHALLENGE_DIFFERS, and then the round ends without it")
+// clang-format on
+
+#define X(NAME, name, bound) ORACLE_CHEAT_AT_##NAME,
+enum oracle_cheat_at { ORACLE_CHEATS(X) ORACLE_CHEAT_COUNT };
+#undef X
+#define X(NAME, name, bound) ORACLE_CHEAT_##NAME = 1u << ORACLE_CHEAT_AT_##NAME,
+enum oracle_cheat { ORACLE_CHEATS(X) };
+#undef X
+const char *oracle_cheat_name(enum oracle_cheat_at at);
+const char *oracle_cheat_bound(enum oracle_cheat_at at);
+
+struct adversary_oracle_options {
+    struct net_loop *loop;
+    const char *router;     // as above
+    const struct key *key;  // lent; its chain is that of oracle/chain.h
+    const char *engine, *model;
+    uint32_t cheats;           // bits of enum oracle_cheat
+    struct adversary_spy spy;  // for WITHHOLD: the beacon
+};
+struct adversary_oracle_stats {
+    uint64_t heartbeats, withheld, rounds, verdicts, audits;  // accepted, but withheld
+    uint64_t lies;                                            // verdicts that say the contrary
+    uint64_t refused[VERDICT_COUNT];
+};
+struct adversary_oracle;
+enum cx_err adversary_oracle_open(const struct adversary_oracle_options *options, struct adversary_oracle **ret_oracle);
+void adversary_oracle_close(struct adversary_oracle *oracle);
+CX_CLOSER(adversary_oracle)
+/* Other cheats from now on. */
+void adversary_oracle_turn(struct adversary_oracle *oracle, uint32_t cheats);
+const struct adversary_oracle_stats *adversary_oracle_stats(const struct adversary_oracle *oracle);
 
 /* ---- within a simulated network: adversaries.c ---- */
 

@@ -117,6 +117,11 @@ static void say_precommit(struct adversary_lease *l)
                                              .precommit = l->precommit,
                                              .has_signature = !l->offer.channel && !(l->cheats & CHEAT_SIGN_NONE)}};
     memcpy(frame.precommit.signature, l->signature, SIGNATURE_SIZE);
+    if (l->offer.channel && !(l->cheats & CHEAT_SIGN_NONE)) {
+        frame.precommit.has_mac = true;
+        link_precommit_mac(&l->miner->wire.mac_key, &frame.precommit, &frame.precommit.mac);
+        frame.precommit.mac.b[0] ^= (l->cheats & CHEAT_SIGN_OTHER) != 0;
+    }
     l->precommitted = true;
     l->miner->stats.precommits++;
     adversary_say(l->miner, &frame);
@@ -150,7 +155,6 @@ static void waited(void *ctx)
 static bool may_precommit(struct adversary_lease *l)
 {
     struct adversary_miner *miner = l->miner;
-    const struct adversary_spy *spy = &miner->options.spy;
     /* What it streamed has to have gone out before it says something else. */
     uint64_t wait_ms = l->cheats & CHEAT_LATE           ? l->offer.precommit_ms + LATE_MS
                        : l->cheats & CHEAT_STREAM_OTHER ? STREAM_MS
@@ -161,7 +165,7 @@ static bool may_precommit(struct adversary_lease *l)
     }
     if (!(l->cheats & CHEAT_COPY_HASH))
         return true;
-    if (spy->precommit && spy->precommit(spy->ctx, l->offer.task, l->offer.lease, &l->precommit))
+    if (adversary_sees_precommit(miner, l->offer.task, l->offer.lease, &l->precommit))
         return true;
     net_timer_start(miner->options.loop, &l->timer, ADVERSARY_LOOK_MS, waited, l);
     return false;

@@ -20,10 +20,18 @@ const char *cheat_bound(enum cheat_at at) { return bounds[at]; }
 
 /* ---- what it sees of others ---- */
 
-static bool spy_precommit(void *ctx, uint64_t task, uint64_t own_lease, struct hash *ret_precommit)
+static const struct core *core_of(const struct adversary_miner *miner)
 {
+    const struct adversary_spy *spy = &miner->options.spy;
+    return spy->core ? spy->core(spy->ctx) : NULL;
+}
+
+bool adversary_sees_precommit(const struct adversary_miner *miner, uint64_t task, uint64_t own_lease,
+                              struct hash *ret_precommit)
+{
+    const struct core *core = core_of(miner);
     struct assignment_view a;
-    for (uint32_t at = 0; view_assignment_of(ctx, task, &at, &a);)
+    for (uint32_t at = 0; core && view_assignment_of(core, task, &at, &a);)
         if (a.lease != own_lease && a.state == ASSIGNMENT_PRECOMMITTED) {
             *ret_precommit = a.precommit;
             return true;
@@ -31,34 +39,30 @@ static bool spy_precommit(void *ctx, uint64_t task, uint64_t own_lease, struct h
     return false;
 }
 
-static bool spy_lease(void *ctx, const struct address *own, uint64_t *ret_lease)
+bool adversary_sees_lease(const struct adversary_miner *miner, uint64_t *ret_lease)
 {
+    const struct core *core = core_of(miner);
     struct task_view task;
     struct assignment_view a;
-    for (uint32_t at = 0; view_task_at(ctx, &at, &task);)
-        for (uint32_t of = 0; view_assignment_of(ctx, task.id, &of, &a);)
-            if (!address_eq(&a.node, own)) {
+    for (uint32_t at = 0; core && view_task_at(core, &at, &task);)
+        for (uint32_t of = 0; view_assignment_of(core, task.id, &of, &a);)
+            if (!address_eq(&a.node, key_address(miner->options.key))) {
                 *ret_lease = a.lease;
                 return true;
             }
     return false;
 }
 
-static bool spy_node(void *ctx, const struct address *own, struct address *ret_node)
+bool adversary_sees_node(const struct adversary_miner *miner, struct address *ret_node)
 {
+    const struct core *core = core_of(miner);
     struct node_view node;
-    for (uint32_t at = 0; view_node_at(ctx, &at, &node);)
-        if (!address_eq(&node.address, own)) {
+    for (uint32_t at = 0; core && view_node_at(core, &at, &node);)
+        if (!address_eq(&node.address, key_address(miner->options.key))) {
             *ret_node = node.address;
             return true;
         }
     return false;
-}
-
-struct adversary_spy adversary_spy_on(const struct core *core)
-{
-    return (struct adversary_spy){
-        .precommit = spy_precommit, .lease = spy_lease, .node = spy_node, .ctx = (void *)(uintptr_t)core};
 }
 
 /* ---- saying ---- */

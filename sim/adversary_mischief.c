@@ -69,10 +69,9 @@ static void flood(struct adversary_miner *miner)
 
 static void foreign(struct adversary_miner *miner)
 {
-    const struct adversary_spy *spy = &miner->options.spy;
     struct link_frame frame = {.type = LINK_ACK};
     uint64_t lease;
-    if (!spy->lease || !spy->lease(spy->ctx, key_address(miner->options.key), &lease))
+    if (!adversary_sees_lease(miner, &lease))
         return;
     switch (prng_below(&miner->prng, 4)) {
     case 0: frame.ack.lease = lease; break;
@@ -91,9 +90,8 @@ static void foreign(struct adversary_miner *miner)
 
 static void submit_other(struct adversary_miner *miner)
 {
-    const struct adversary_spy *spy = &miner->options.spy;
     struct command cmd = {.type = COMMAND_NODE_LEAVE, .nonce = miner->nonce_next};
-    if (!spy->node || !spy->node(spy->ctx, key_address(miner->options.key), &cmd.node_leave.node))
+    if (!adversary_sees_node(miner, &cmd.node_leave.node))
         return;
     miner->stats.mischief++;
     adversary_submit(miner, &cmd, &miner->options.key, 1);
@@ -116,7 +114,6 @@ static void submit_again(struct adversary_miner *miner)
 /* Each second one is spoiled: in between it comes to serve. */
 void adversary_spoil_hello(struct adversary_miner *miner, struct link_hello *hello)
 {
-    const struct adversary_spy *spy = &miner->options.spy;
     bool spoil = miner->hellos++ % 2 == 1;
     if (!miner->has_hello) {
         miner->has_hello = true;
@@ -127,8 +124,7 @@ void adversary_spoil_hello(struct adversary_miner *miner, struct link_hello *hel
     if (adversary_does(miner, CHEAT_OLD_HELLO)) {
         miner->stats.mischief++;
         memcpy(hello->signature, miner->hello.signature, SIGNATURE_SIZE);
-    } else if (adversary_does(miner, CHEAT_OTHER_HELLO) && spy->node &&
-               spy->node(spy->ctx, key_address(miner->options.key), &hello->node)) {
+    } else if (adversary_does(miner, CHEAT_OTHER_HELLO) && adversary_sees_node(miner, &hello->node)) {
         miner->stats.mischief++;
     }
 }

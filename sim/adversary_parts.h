@@ -66,6 +66,12 @@ static inline bool adversary_does(const struct adversary_miner *miner, uint32_t 
     return (miner->options.cheats & cheats) != 0;
 }
 
+/* What a replica shows of others; false: nothing just now. A lease is a live one, of another node. */
+bool adversary_sees_precommit(const struct adversary_miner *miner, uint64_t task, uint64_t own_lease,
+                              struct hash *ret_precommit);
+bool adversary_sees_lease(const struct adversary_miner *miner, uint64_t *ret_lease);
+bool adversary_sees_node(const struct adversary_miner *miner, struct address *ret_node);
+
 /* adversary_lease.c */
 void adversary_on_offer(struct adversary_miner *miner, const struct link_offer *offer);
 void adversary_on_lease_frame(struct adversary_miner *miner, const struct link_frame *frame);

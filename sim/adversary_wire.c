@@ -35,8 +35,18 @@ void adversary_wire_break(struct adversary_wire *wire)
 static void say_hello(struct adversary_wire *wire, const struct link_challenge *c)
 {
     struct link_frame frame = {.type = LINK_HELLO, .hello.version = LINK_VERSION};
-    const struct link_hello_terms terms = {
-        .network = c->network, .router = c->router, .node = *key_address(wire->key), .nonce = c->nonce};
+    struct exchange_offer offer;
+    exchange_offer_generate(&offer);
+    frame.hello.exchange = offer.public;
+    enum cx_err err = exchange_agree(&offer, EXCHANGE_CALLER, &c->exchange, &wire->mac_key);
+    cx_maybe(err);  // then there is no key, and what would need it is refused
+    exchange_offer_wipe(&offer);
+    const struct link_hello_terms terms = {.network = c->network,
+                                           .router = c->router,
+                                           .node = *key_address(wire->key),
+                                           .nonce = c->nonce,
+                                           .router_exchange = c->exchange,
+                                           .node_exchange = frame.hello.exchange};
     wire->network = c->network;
     wire->router = c->router;
     wire->greeted = true;

@@ -34,6 +34,7 @@ struct adversary_wire {
     bool greeted, up;  // the hello is out; it was answered
     uint64_t network;
     struct address router;
+    struct mac_key mac_key;  // of what is said on this link
     struct buf out;
     uint64_t links, refused, breaches;
     char code[32];  // of the last error frame

@@ -46,38 +46,59 @@ static void deposit(struct duel *d, const struct address *account)
     buf_done(&hex);
 }
 
+static const struct core *see_core(void *ctx) { return live_core(((const struct duel *)ctx)->live); }
+
 static void open_cheat(struct duel *d, uint32_t n, const struct duel_options *options)
 {
     d->key[n] = key_of(7, (uint8_t)(n + 1));
     const struct key *operator= options->one_operator ? d->operator: d->key[n];
     deposit(d, key_address(operator));
-    struct adversary_options cheat = {.loop = d->live->loop,
-                                      .router = d->live->url,
-                                      .key = d->key[n],
-                                      .operator= operator,
-                                      .engine = options->engine ? "echo=tokens=20" : "echo",
-                                      .model = LIVE_MODEL,
-                                      .price_in = LIVE_PRICE_IN,
-                                      .price_out = LIVE_PRICE_OUT,
-                                      .stake = amount_of(DUEL_STAKE),
-                                      .cheats = options->what,
-                                      .percent = options->percent,
-                                      .every_ms = options->every_ms,
-                                      .seed = 100 + n,
-                                      .ring = 1,
-                                      .spy = adversary_spy_on(live_core(d->live))};
-    if (options->text)
-        cheat.spy.text = options->text;
-    if (options->text)
-        cheat.spy.ctx = options->text_ctx;
+    const struct adversary_options cheat = {.loop = d->live->loop,
+                                            .router = d->live->url,
+                                            .key = d->key[n],
+                                            .operator= operator,
+                                            .engine = options->engine ? "echo=tokens=20" : "echo",
+                                            .model = LIVE_MODEL,
+                                            .price_in = LIVE_PRICE_IN,
+                                            .price_out = LIVE_PRICE_OUT,
+                                            .stake = amount_of(DUEL_STAKE),
+                                            .cheats = options->what,
+                                            .percent = options->percent,
+                                            .every_ms = options->every_ms,
+                                            .seed = 100 + n,
+                                            .ring = 1,
+                                            .spy = {see_core, options->text, d}};
     if (adversary_miner_open(&cheat, &d->cheat[n]))
         test_fail(__FILE__, __LINE__, "cheat: %s", cx_detail());
+}
+
+static void open_oracle(struct duel *d, uint32_t n, uint32_t cheats)
+{
+    const struct adversary_oracle_options options = {.loop = d->live->loop,
+                                                     .router = d->live->url,
+                                                     .key = d->live->cheat_key[n],
+                                                     .engine = "echo",
+                                                     .model = LIVE_MODEL,
+                                                     .cheats = cheats,
+                                                     .spy = {.core = see_core, .ctx = d}};
+    if (adversary_oracle_open(&options, &d->oracle[n]))
+        test_fail(__FILE__, __LINE__, "oracle: %s", cx_detail());
+}
+
+void duel_add(struct duel *d, uint32_t what)
+{
+    CHECK(d->cheats < DUEL_CHEATS_MAX);
+    open_cheat(d, d->cheats, &(struct duel_options){.what = what});
+    d->cheats++;
+    LIVE_UNTIL(d->live, all_serve(d));
 }
 
 static void open_session(struct duel *d, const struct duel_options *options)
 {
     struct buf body = {0}, allowed = {0};
     uint32_t nodes = options->cheats + (options->only_cheats ? 0 : options->honest);
+    if (options->nodes)
+        nodes = options->nodes;
     for (uint32_t i = 0; i < options->cheats; i++)
         add_address(&allowed, key_address(d->key[i]));
     buf_printf(&body,
@@ -100,6 +121,8 @@ static void open_session(struct duel *d, const struct duel_options *options)
 static bool is_active(const struct duel *d)
 {
     struct session_view session;
+    if (d->session == 0)
+        return true;
     CHECK(view_session(live_core(d->live), d->session, &session));
     return session.state == SESSION_ACTIVE;
 }
@@ -110,15 +133,21 @@ struct duel *duel_open(const struct duel_options *options)
     d->live = live_open(&(struct live_options){.miners = options->honest,
                                                .engine = options->engine,
                                                .oracle_engine = options->engine,
+                                               .oracles = options->oracles,
+                                               .oracle_quorum = options->oracle_quorum,
+                                               .cheating_oracles = options->cheating_oracles,
                                                .param = options->param,
                                                .params = options->params});
     d->operator= key_of(8, 1);
+    for (uint32_t i = 0; i < options->cheating_oracles; i++)
+        open_oracle(d, i, options->oracle_cheats);
     d->cheats = options->cheats;
     for (uint32_t i = 0; i < options->cheats; i++)
         open_cheat(d, i, options);
     LIVE_UNTIL(d->live, all_serve(d));
     d->api_key = live_new_key(d->live, "{\"scopes\":[\"infer\",\"sessions\"]}", 1000000);
-    open_session(d, options);
+    if (options->honest + options->cheats > 0)
+        open_session(d, options);
     LIVE_UNTIL(d->live, is_active(d));
     d->balance = duel_balance(d);
     return d;
@@ -133,6 +162,8 @@ void duel_close(struct duel *d)
         adversary_miner_close(d->cheat[i]);
         key_close(d->key[i]);
     }
+    for (uint32_t i = 0; i < LIVE_ORACLES_MAX; i++)
+        adversary_oracle_close(d->oracle[i]);
     key_close(d->operator);
     live_close(d->live);
     free(d);

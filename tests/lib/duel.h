@@ -14,7 +14,7 @@
 #include "lib/test.h"
 #include "sim/adversary.h"
 
-#define DUEL_CHEATS_MAX 3
+#define DUEL_CHEATS_MAX 4
 #define DUEL_STAKE      1000
 
 struct duel_options {
@@ -23,20 +23,23 @@ struct duel_options {
     uint32_t what;                // bits of enum cheat: of all cheats
     const char *terms;            // of the session, more than those that a duel has: ",\"audit_bp\":10000"
     uint32_t redundancy, quorum;  // 0: as many as there are nodes; 1
+    uint32_t nodes;               // of the session; 0: all
     uint32_t attempts, audit_bp;  // 0: 3; of the session
     bool only_cheats;             // the session takes no other nodes
-    bool one_operator;            // of all cheats
+    uint32_t oracles, oracle_quorum, cheating_oracles;  // 0: 1, 1, 0
+    uint32_t oracle_cheats;                             // bits of enum oracle_cheat
+    bool one_operator;                                  // of all cheats
     uint32_t percent, every_ms;
     const char *const *param;
     uint32_t params;
-    bool (*text)(void *ctx, uint64_t task, struct buf *ret_text);  // what a client of theirs reads
-    void *text_ctx;
+    bool (*text)(void *duel, uint64_t task, struct buf *ret_text);  // what a client of theirs reads
 };
 
 struct duel {
     struct live *live;
     struct key *key[DUEL_CHEATS_MAX], *operator;
     struct adversary_miner *cheat[DUEL_CHEATS_MAX];
+    struct adversary_oracle *oracle[LIVE_ORACLES_MAX];
     uint32_t cheats;
     uint64_t session, balance;  // before the first prompt
     const char *api_key;        // of the honest client, whose account only it uses
@@ -56,6 +59,8 @@ struct node_view duel_node(const struct duel *duel, uint32_t cheat);
 struct node_view duel_honest(const struct duel *duel, uint32_t miner);
 uint64_t duel_count(const struct duel *duel, uint32_t cheat, enum node_count count);
 const struct adversary_stats *duel_stats(const struct duel *duel, uint32_t cheat);
+/* One more node that behaves, or not; returns when it serves. */
+void duel_add(struct duel *duel, uint32_t what);
 uint64_t duel_balance(struct duel *duel);
 
 #endif

@@ -103,19 +103,19 @@ static void oracle_stopped(void *ctx, enum cx_err err)
 
 static void oracle_ready(void *ctx) { (void)ctx; }
 
-static void open_oracle(struct live *live, const char *engine)
+static void open_oracle(struct live *live, uint32_t n, const char *engine)
 {
     const char *const routers[] = {live->url};
     const struct oracle_options options = {.loop = live->loop,
                                            .router = routers,
                                            .routers = 1,
-                                           .key = live->oracle_key,
+                                           .key = live->oracle_key[n],
                                            .engine = engine,
                                            .model = LIVE_MODEL,
                                            .on_ready = oracle_ready,
                                            .on_stopped = oracle_stopped,
                                            .ctx = live};
-    if (oracle_open(&options, &live->oracle))
+    if (oracle_open(&options, &live->oracle[n]))
         test_fail(__FILE__, __LINE__, "oracle: %s", cx_detail());
 }
 
@@ -161,18 +161,26 @@ static bool all_serve(const struct live *live)
 
 /* ---- opening ---- */
 
+static void found_oracle(struct genesis *genesis, const struct key *key)
+{
+    struct genesis_oracle oracle = {*key_address(key), *key_address(key), {{0}}};
+    oracle_chain_end(key, NETWORK, 0, &oracle.chain_end);
+    genesis_oracle(genesis, &oracle);
+}
+
 static void found_network(struct live *live, const struct live_options *options)
 {
     static const char *const params[] = {"heartbeat_ms=200",     "oracle_window_ms=600",    "backoff_ms_min=100",
                                          "backoff_ms_max=400",   "round_step_ms=2000",      "round_ack_ms=3000",
                                          "round_commit_ms=3000", "round_precommit_ms=5000", "round_verdict_ms=4000"};
     struct genesis genesis;
-    genesis_init(&genesis, NETWORK, 1, 1);
+    genesis_init(&genesis, NETWORK, 1, options->oracle_quorum ? (uint8_t)options->oracle_quorum : 1);
     genesis_admin(&genesis, key_address(live->admin));
     genesis_router(&genesis, key_address(live->router_key), key_address(live->router_key));
-    struct genesis_oracle oracle = {*key_address(live->oracle_key), *key_address(live->oracle_key), {{0}}};
-    oracle_chain_end(live->oracle_key, NETWORK, 0, &oracle.chain_end);
-    genesis_oracle(&genesis, &oracle);
+    for (uint32_t i = 0; i < live->oracles; i++)
+        found_oracle(&genesis, live->oracle_key[i]);
+    for (uint32_t i = 0; i < live->cheating_oracles; i++)
+        found_oracle(&genesis, live->cheat_key[i]);
     for (size_t i = 0; i < ARRAY_COUNT(params); i++)
         CHECK_EQ(genesis_param(&genesis, params[i]), CX_OK);
     for (uint32_t i = 0; i < options->params; i++)
@@ -190,15 +198,20 @@ struct live *live_open(const struct live_options *options)
     buf_text(&live->folder, test_folder());
     live->admin = key_of(1, 1);
     live->router_key = key_of(2, 1);
-    live->oracle_key = key_of(3, 1);
+    live->oracles = options->oracles ? options->oracles : 1;
+    live->cheating_oracles = options->cheating_oracles;
+    for (uint32_t i = 0; i < live->oracles; i++)
+        live->oracle_key[i] = key_of(3, (uint8_t)(i + 1));
+    for (uint32_t i = 0; i < live->cheating_oracles; i++)
+        live->cheat_key[i] = key_of(5, (uint8_t)(i + 1));
     live->miners = options->miners;
     for (uint32_t i = 0; i < options->miners; i++)
         live->miner_key[i] = key_of(4, (uint8_t)(i + 1));
     found_network(live, options);
     found(live);
     CHECK_EQ(http_client_open(live->loop, &live->http), CX_OK);
-    if (!options->no_oracle)
-        open_oracle(live, options->oracle_engine ? options->oracle_engine : "echo");
+    for (uint32_t i = 0; i < live->oracles && !options->no_oracle; i++)
+        open_oracle(live, i, options->oracle_engine ? options->oracle_engine : "echo");
     for (uint32_t i = 0; i < options->miners; i++) {
         const char *engine = options->faulty && options->faulty[i] ? options->faulty[i] : options->engine;
         open_miner(live, i, engine ? engine : "echo");
@@ -220,13 +233,16 @@ void live_close(struct live *live)
         miner_close(live->miner[i]);
         key_close(live->miner_key[i]);
     }
-    oracle_close(live->oracle);
+    for (uint32_t i = 0; i < LIVE_ORACLES_MAX; i++) {
+        oracle_close(live->oracle[i]);
+        key_close(live->oracle_key[i]);
+        key_close(live->cheat_key[i]);
+    }
     http_client_close(live->http);
     router_close(live->router);
     net_loop_close(live->loop);
     key_close(live->admin);
     key_close(live->router_key);
-    key_close(live->oracle_key);
     while (live->reply) {
         struct reply *r = live->reply;
         live->reply = r->next;

@@ -21,6 +21,7 @@
 #define LIVE_PRICE_IN    1000000  // a credit a token
 #define LIVE_PRICE_OUT   2000000
 #define LIVE_MINERS_MAX  4
+#define LIVE_ORACLES_MAX 3
 #define LIVE_PATIENCE_MS 30000
 
 struct live_options {
@@ -31,13 +32,17 @@ struct live_options {
     const char *const *param;   // [params]: of the genesis, beside those that make it quick
     uint32_t params;
     bool no_oracle, no_admin;
+    uint32_t oracles, oracle_quorum;  // LIVE_ORACLES_MAX at most; 0: 1
+    uint32_t cheating_oracles;        // in the genesis only: live.cheat_key
 };
 
 struct live {
     struct net_loop *loop;
-    struct key *admin, *router_key, *oracle_key, *miner_key[LIVE_MINERS_MAX];
+    struct key *admin, *router_key, *oracle_key[LIVE_ORACLES_MAX], *miner_key[LIVE_MINERS_MAX];
+    struct key *cheat_key[LIVE_ORACLES_MAX];  // of oracles that the test opens by itself
     struct router *router;
-    struct oracle *oracle;
+    struct oracle *oracle[LIVE_ORACLES_MAX];
+    uint32_t oracles, cheating_oracles;
     struct miner *miner[LIVE_MINERS_MAX];
     uint32_t miners;
     struct http_client *http;
