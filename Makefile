@@ -203,9 +203,10 @@ unit: $(BUILD)/unit
 
 # ---- measuring -----------------------------------------------------------------------------------
 
-# Each program bench/NAME.c becomes build/bench/NAME; what they share has a header beside it.
-BENCH_LIB := $(patsubst %.h,$(BUILD)/%.o,$(wildcard bench/*.h)) $(BUILD)/bench/load_work.o
-BENCH := $(patsubst %.c,$(BUILD)/%,$(filter-out $(BENCH_LIB:$(BUILD)/%.o=%.c),$(wildcard bench/*.c)))
+# Each of these is bench/NAME.c and becomes build/bench/NAME; the rest of bench/ is what they share.
+BENCH_PROGRAMS := core queue
+BENCH := $(BENCH_PROGRAMS:%=$(BUILD)/bench/%)
+BENCH_LIB := $(filter-out $(BENCH:%=%.o),$(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/*.c)))
 
 $(BENCH): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB) $(BUILD)/libcorten.a
 	$(call say,LD,$@)
