@@ -110,6 +110,18 @@ uint32_t event_encode(const struct event *event, uint8_t ret_bytes[EVENT_SIZE_MA
     return (uint32_t)(at - ret_bytes);
 }
 
+/* For people's time-lines, so by a walk over the fields. */
+bool event_decode(struct span bytes, struct event *ret_event)
+{
+    struct bytes_reader r;
+    bytes_reader_init(&r, bytes.data, bytes.size);
+    const struct event_info *info = event_find(bytes_get_u16(&r));
+    if (!info)
+        return false;
+    ret_event->type = info->type;
+    return fields_decode(info->fields, &r, &ret_event->network_opened) && r.left == 0;
+}
+
 struct event *event_add(struct event_list *list, enum event_type type)
 {
     cx_assert(list->count < list->cap);

@@ -61,6 +61,8 @@ struct event_info {
 
 /* Writes type u16 and fields as command.h says; gives the size. */
 uint32_t event_encode(const struct event *event, uint8_t ret_bytes[EVENT_SIZE_MAX]);
+/* Reads what event_encode wrote; spans point into it. False: it is no event. */
+bool event_decode(struct span bytes, struct event *ret_event);
 const struct event_info *event_find(uint32_t type);
 const struct event_info *event_find_name(const char *name);
 /* Adds one and gives it, type set and the rest zero. Asserts that there is room: EVENTS_PER_COMMAND_MAX is proved. */

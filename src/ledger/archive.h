@@ -18,7 +18,7 @@
 #include "base/err.h"
 #include "base/types.h"
 
-#define ARCHIVE_FORMAT          1
+#define ARCHIVE_FORMAT          2
 #define ARCHIVE_PAGE_MAX        1000  // rows of one answer
 #define ARCHIVE_BODY_SIZE_MAX   (1 << 20)
 #define ARCHIVE_FORGET_STEP_MAX 256  // tasks that one archive_forget removes
@@ -44,7 +44,7 @@ struct archived_event {
     uint64_t session, task;
     struct address node;
     const char *name;
-    struct span body;  // JSON text
+    struct span body;  // the event as core/event.h encodes it
 };
 
 struct archive;

@@ -1,6 +1,7 @@
 /* Receipts, and what happened to a task or node and why. */
 #include <string.h>
 
+#include "proto/fields_json.h"
 #include "router/api_tasks.h"
 
 #define WHY_NODE_EVENTS 100  // the last ones, of a node
@@ -41,15 +42,10 @@ static bool put_event(void *ctx, const struct archived_event *event)
     json_out_u64(out, "seq", event->seq);
     json_out_u64(out, "time_ms", event->time_ms);
     json_out_text(out, "event", event->name);
-    /* The body is an object of its own: its members go beside these. */
-    json_t *body = NULL;
-    if (json_parse((const char *)event->body.data, event->body.size, ARCHIVE_BODY_SIZE_MAX, &body) == CX_OK) {
-        const char *key;
-        json_t *value;
-        json_object_foreach(body, key, value)
-            json_out_value(out, key, value);
-    }
-    json_decref(body);
+    struct event decoded;
+    const struct event_info *info = event_find_name(event->name);
+    if (info && event_decode(event->body, &decoded) && decoded.type == info->type)
+        fields_json(out, info->name, info->fields, &decoded.network_opened);
     json_out_end(out);
     return true;
 }

@@ -28,10 +28,12 @@ static void put_corten(const struct completion *c, struct json_out *out, const s
     out_amount(out, "charged", end->charged);
     json_out_u64(out, "seq", end->seq);
     out_urn(out, "urn", &end->payload_digest);
-    if (end->receipt)
-        json_out_raw(out, "receipt", end->receipt, strlen(end->receipt));
+    struct buf receipt = {0};
+    if (history_receipt(c->call->api->options.history, end->session, end->task, &receipt) == CX_OK)
+        json_out_raw(out, "receipt", receipt.data, receipt.size);
     else
         json_out_null(out, "receipt");
+    buf_done(&receipt);
     json_out_end(out);
 }
 

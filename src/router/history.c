@@ -13,15 +13,18 @@
 /* Rows wait for each other: the archive can be rebuilt, so it needs no durability, and each transaction has a price. */
 #define FLUSH_ROWS      256
 #define FINISHED_FORMAT 1
+#define ENDED_BUCKETS   256
 
-/* A live task: its receipt so far, and what the archive's row needs beside it. */
+/* A task that lives, or has ended and is not in the archive yet: its receipt so far, and what the archive's row needs
+ * beside it. */
 struct live {
-    struct live *next_ended;
+    struct live *next_ended;     // in its bucket
+    struct live *next_in_batch;  // of those that ended in this batch
     struct receipt receipt;
     struct finished_task task;
     struct address node[RECEIPT_ANSWERS_MAX];
     uint32_t nodes;
-    bool ended;
+    bool ended, settled;  // settled: and its batch is over
 };
 
 /* Which receipt an audit belongs to. */
@@ -31,7 +34,6 @@ struct audited {
 
 struct row_event {
     struct archived_event row;
-    char name[32];
     uint32_t body_at, body_size;
 };
 struct row_task {
@@ -49,7 +51,9 @@ struct history {
     uint32_t live_cap;
     struct audited *audited;  // [audited_cap], by the slot in the audit's id
     uint32_t audited_cap;
-    struct live *ended;
+    struct live *ended[ENDED_BUCKETS];  // by the slot in the task's id
+    struct live *ended_in_batch;
+    uint32_t settled;
     uint64_t network_id;
     /* Rows to be written. */
     struct row_event *event;
@@ -116,12 +120,9 @@ static void *grow(void *rows, uint32_t *cap, uint32_t need, size_t size)
 static struct live *live_find(const struct history *history, uint64_t task)
 {
     uint32_t slot = (uint32_t)task;
-    if (slot >= history->live_cap || !history->live[slot])
-        return NULL;
-    if (history->live[slot]->task.task == task)
+    if (slot < history->live_cap && history->live[slot] && history->live[slot]->task.task == task)
         return history->live[slot];
-    /* One that ended in this batch, and whose slot was given away before the batch was over. */
-    struct live *live = history->ended;
+    struct live *live = history->ended[slot % ENDED_BUCKETS];
     while (live && live->task.task != task)
         live = live->next_ended;
     return live;
@@ -291,8 +292,11 @@ static void on_moved(struct history *history, const struct replica_moment *momen
     live->task.finished_ms = moment->time_ms;
     live->task.end_seq = moment->seq;
     live->receipt.end_seq = moment->seq;
-    live->next_ended = history->ended;
-    history->ended = live;
+    struct live **bucket = &history->ended[(uint32_t)e->task % ENDED_BUCKETS];
+    live->next_ended = *bucket;
+    *bucket = live;
+    live->next_in_batch = history->ended_in_batch;
+    history->ended_in_batch = live;
 }
 
 /* ---- rows ---- */
@@ -328,13 +332,12 @@ static void finished_body(const struct live *live, struct buf *body)
     json_out_end(&out);
 }
 
-static void add_task(struct history *history, const struct live *live)
+static enum cx_err write_ended(struct history *history, const struct live *live)
 {
-    history->task = grow(history->task, &history->task_cap, history->task_count, sizeof *history->task);
-    struct row_task *row = &history->task[history->task_count++];
     const struct finished_task *t = &live->task;
-    memcpy(row->node, live->node, sizeof row->node);
-    row->row = (struct archived_task){.session = t->session,
+    struct buf body = {0};
+    finished_body(live, &body);
+    const struct archived_task row = {.session = t->session,
                                       .task = t->task,
                                       .seq = t->end_seq,
                                       .state = (uint32_t)t->state,
@@ -344,10 +347,28 @@ static void add_task(struct history *history, const struct live *live)
                                       .finished_ms = t->finished_ms,
                                       .prompt = t->prompt_digest,
                                       .answer = t->payload_digest,
-                                      .node_count = live->nodes};
-    row->body_at = (uint32_t)history->bodies.size;
-    finished_body(live, &history->bodies);
-    row->body_size = (uint32_t)history->bodies.size - row->body_at;
+                                      .node = live->node,
+                                      .node_count = live->nodes,
+                                      .body = {(const uint8_t *)body.data, (uint32_t)body.size}};
+    enum cx_err err = archive_task_put(history->archive, &row);
+    buf_done(&body);
+    return err;
+}
+
+/* Takes those whose batch is over out of their buckets. */
+static void forget_settled(struct history *history)
+{
+    for (uint32_t i = 0; i < ENDED_BUCKETS && history->settled > 0; i++)
+        for (struct live **at = &history->ended[i]; *at;) {
+            struct live *live = *at;
+            if (!live->settled) {
+                at = &live->next_ended;
+                continue;
+            }
+            *at = live->next_ended;
+            history->settled--;
+            free(live);
+        }
 }
 
 /* What a time-line shows: the task and node that an event's fields name. */
@@ -373,14 +394,11 @@ static void add_event(struct history *history, const struct replica_moment *mome
     history->event = grow(history->event, &history->event_cap, history->event_count, sizeof *history->event);
     struct row_event *kept = &history->event[history->event_count++];
     kept->row = row;
-    snprintf(kept->name, sizeof kept->name, "%s", info->name);
+    kept->row.name = info->name;
     kept->body_at = (uint32_t)history->bodies.size;
-    struct json_out out;
-    json_out_init(&out, &history->bodies);
-    json_out_object(&out, NULL);
-    fields_json(&out, info->name, info->fields, &event->network_opened);
-    json_out_end(&out);
-    kept->body_size = (uint32_t)history->bodies.size - kept->body_at;
+    uint8_t bytes[EVENT_SIZE_MAX];
+    kept->body_size = event_encode(event, bytes);
+    buf_add(&history->bodies, bytes, kept->body_size);
 }
 
 static struct span body_of(const struct history *history, uint32_t at, uint32_t size)
@@ -393,10 +411,13 @@ static enum cx_err write_rows(struct history *history)
     enum cx_err err = archive_begin(history->archive, history->batch_seq);
     for (uint32_t i = 0; i < history->event_count && !err; i++) {
         struct row_event *e = &history->event[i];
-        e->row.name = e->name;
         e->row.body = body_of(history, e->body_at, e->body_size);
         err = archive_event_put(history->archive, &e->row);
     }
+    for (uint32_t i = 0; i < ENDED_BUCKETS && history->settled > 0; i++)
+        for (const struct live *live = history->ended[i]; live && !err; live = live->next_ended)
+            if (live->settled)
+                err = write_ended(history, live);
     for (uint32_t i = 0; i < history->task_count && !err; i++) {
         struct row_task *t = &history->task[i];
         t->row.node = t->node;
@@ -408,13 +429,14 @@ static enum cx_err write_rows(struct history *history)
 
 static enum cx_err flush(struct history *history)
 {
-    if (history->broken || !history->archive || history->event_count + history->task_count == 0)
+    if (history->broken || !history->archive || history->event_count + history->task_count + history->settled == 0)
         return history->broken;
     if (history->batch_seq == 0 || history->batch_seq < archive_seq(history->archive))
         return CX_OK;  // in the first batch, or in one that is replayed
     give_up(history, write_rows(history));
     history->event_count = 0;
     history->task_count = 0;
+    forget_settled(history);
     buf_reset(&history->bodies);
     return history->broken;
 }
@@ -632,21 +654,29 @@ static void on_event(void *ctx, const struct replica_moment *moment, const struc
         add_event(history, moment, event);
 }
 
+/* The batch is over: those that ended in it leave their slots, and wait to be written. */
+static void settle(struct history *history)
+{
+    while (history->ended_in_batch) {
+        struct live *live = history->ended_in_batch;
+        history->ended_in_batch = live->next_in_batch;
+        struct live **slot = &history->live[(uint32_t)live->task.task];
+        if (*slot == live)  // else a new task has it already
+            *slot = NULL;
+        live->settled = true;
+        history->settled++;
+    }
+}
+
 static void on_batch(void *ctx)
 {
     struct history *history = ctx;
     history->batch_seq = history->seq;
-    while (history->ended) {
-        struct live *live = history->ended;
-        history->ended = live->next_ended;
-        if (history->archive && live->task.end_seq > history->had_seq)
-            add_task(history, live);
-        struct live **slot = &history->live[(uint32_t)live->task.task];
-        if (*slot == live)  // else a new task has it already
-            *slot = NULL;
-        free(live);
-    }
-    if (history->event_count + history->task_count >= FLUSH_ROWS) {
+    settle(history);
+    /* What the archive has already, or no archive will have. */
+    if (!history->archive || history->seq <= history->had_seq)
+        forget_settled(history);
+    if (history->event_count + history->task_count + history->settled >= FLUSH_ROWS) {
         enum cx_err err = flush(history);
         cx_maybe(err);  // kept in `broken`, and told to whoever asks
     }
@@ -802,14 +832,10 @@ void history_close(struct history *history)
         return;
     enum cx_err err = flush(history);
     cx_maybe(err);  // it is rebuilt at the next start
+    settle(history);
+    forget_settled(history);
     for (uint32_t i = 0; i < history->live_cap; i++)
-        if (history->live[i] && !history->live[i]->ended)
-            free(history->live[i]);
-    while (history->ended) {
-        struct live *live = history->ended;
-        history->ended = live->next_ended;
-        free(live);
-    }
+        free(history->live[i]);
     archive_close(history->archive);
     free(history->live);
     free(history->audited);

@@ -153,7 +153,8 @@ static enum cx_err open_replica(struct router *router)
                                             .on_stopped = on_stopped,
                                             .on_progress = on_progress,
                                             .ctx = router};
-    struct replica_listener *const listeners[] = {history_listener(router->history), tasks_listener(router->tasks),
+    /* Clients hear how their tasks ended before the history writes these away. */
+    struct replica_listener *const listeners[] = {tasks_listener(router->tasks), history_listener(router->history),
                                                   o->listener};
     return replica_open(&options, listeners, o->listener ? 3 : 2, &router->replica);
 }

@@ -291,7 +291,7 @@ static void tell_ended(void *ctx)
     struct tasks *tasks = watch->tasks;
     struct finished_task done;
     struct task_end end = {.task = watch->task, .session = watch->session, .state = TASK_FAILED};
-    struct buf text = {0}, receipt = {0};
+    struct buf text = {0};
     if (history_finished(tasks->options.history, watch->session, watch->task, &done) == CX_OK) {
         end.state = done.state;
         end.cause = done.cause;
@@ -307,14 +307,11 @@ static void tell_ended(void *ctx)
             end.text = text.data ? text.data : "";
             end.text_size = text.size;
         }
-        if (history_receipt(tasks->options.history, watch->session, watch->task, &receipt) == CX_OK)
-            end.receipt = receipt.data;
     }
     if (end.text_size > watch->sent && watch->sink.on_text)
         watch->sink.on_text(watch->sink.ctx, end.text + watch->sent, end.text_size - watch->sent);
     watch->sink.on_end(watch->sink.ctx, &end);
     buf_done(&text);
-    buf_done(&receipt);
 }
 
 enum cx_err tasks_watch(struct tasks *tasks, uint64_t session, uint64_t task, size_t from, const struct task_sink *sink,
@@ -575,14 +572,12 @@ static void end_text(struct run *run, struct buf *stored)
 static void finish(struct run *run)
 {
     struct tasks *tasks = run->tasks;
-    struct buf stored = {0}, receipt = {0};
+    struct buf stored = {0};
     end_text(run, &stored);
     run->end.interrupted = run->interrupted;
     struct finished_task done;
     if (history_finished(tasks->options.history, run->session, run->id, &done) == CX_OK)
         memcpy(run->end.causes, done.causes, sizeof run->end.causes);
-    if (history_receipt(tasks->options.history, run->session, run->id, &receipt) == CX_OK)
-        run->end.receipt = receipt.data;
     while (run->watch) {
         struct task_watch *watch = run->watch;
         if (!run->end.replaced && run->relayed == run->answer_lease)
@@ -593,7 +588,6 @@ static void finish(struct run *run)
         watch->sink.on_end(watch->sink.ctx, &run->end);
     }
     buf_done(&stored);
-    buf_done(&receipt);
     run_free(run);
 }
 

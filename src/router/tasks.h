@@ -53,7 +53,6 @@ struct task_end {
     bool replaced;        // text went out that is not the answer's
     bool interrupted;     // text went out, and its miner was lost
     bool context;         // a node said that the prompt does not fit
-    const char *receipt;  // JSON, NUL-terminated; NULL: it is in the archive only
 };
 struct task_sink {
     /* The task exists, durably; known: that reference named it before. */
