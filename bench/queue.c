@@ -14,10 +14,15 @@ int main(int argc, char **argv)
         for (int s = 0; s < 2; s++) {
             char folder[] = "/var/tmp/corten-bench-XXXXXX";
             BENCH_MUST(mkdtemp(folder));
-            const struct queue_wish wish = {.clients = shape[i][0], .depth = shape[i][1], .is_signed = s, .seconds = options.seconds, .folder = folder};
+            const struct queue_wish wish = {.clients = shape[i][0],
+                                            .depth = shape[i][1],
+                                            .is_signed = s,
+                                            .seconds = options.seconds,
+                                            .folder = folder};
             struct queue_result r = {0};
             queue_corten(&wish, &r);
-            printf("corten c=%u d=%u signed=%d %8.0f/s p50 %.2f p99 %.2f ms server-cpu %.2f client-cpu %.2f\n", wish.clients, wish.depth, s, r.per_s, r.p50_ms, r.p99_ms, r.server_cpu, r.client_cpu);
+            printf("corten c=%u d=%u signed=%d %8.0f/s p50 %.2f p99 %.2f ms server-cpu %.2f client-cpu %.2f\n",
+                   wish.clients, wish.depth, s, r.per_s, r.p50_ms, r.p99_ms, r.server_cpu, r.client_cpu);
             fflush(stdout);
         }
     return 0;

@@ -6,12 +6,12 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "server.h"
 #include "crypto/key.h"
 #include "miner/miner.h"
 #include "net/http_client.h"
 #include "net/ws_conn.h"
 #include "proto/client_frame.h"
+#include "server.h"
 
 #define MODEL      "words"
 #define ENGINE     "echo=tokens=1"
@@ -132,8 +132,13 @@ static void open_session(struct bench *b)
              "{\"model\":\"" MODEL "\",\"nodes_min\":%u,\"nodes_max\":%u,\"tasks_per_node_max\":%d,\"audit_bp\":0,"
              "\"evidence\":\"%s\"}",
              b->wish->clients, b->wish->clients, DEPTH_MAX, b->wish->is_signed ? "SIGNED" : "CHANNEL");
-    const struct http_call_options options = {
-        .url = url, .fields = fields, .field_count = 1, .body = body, .body_size = strlen(body), .on_done = on_answer, .ctx = b};
+    const struct http_call_options options = {.url = url,
+                                              .fields = fields,
+                                              .field_count = 1,
+                                              .body = body,
+                                              .body_size = strlen(body),
+                                              .on_done = on_answer,
+                                              .ctx = b};
     BENCH_MUST(http_client_open(b->loop, &b->http) == CX_OK);
     BENCH_MUST(http_client_send(b->http, &options, &b->call) == CX_OK);
     UNTIL(b, b->answered);
@@ -147,10 +152,11 @@ static void submit(struct client *client)
     char frame[QUEUE_BODY_SIZE + 256];
     struct bench *b = client->bench;
     uint64_t ref = ++client->ref;
-    int size = snprintf(frame, sizeof frame,
-                        "{\"type\":\"submit\",\"ref\":%llu,\"body\":{\"session_id\":\"%s\",\"prompt\":\"%s\",\"max_tokens\":1,"
-                        "\"temperature\":0}}",
-                        (unsigned long long)ref, b->session, b->body);
+    int size =
+        snprintf(frame, sizeof frame,
+                 "{\"type\":\"submit\",\"ref\":%llu,\"body\":{\"session_id\":\"%s\",\"prompt\":\"%s\",\"max_tokens\":1,"
+                 "\"temperature\":0}}",
+                 (unsigned long long)ref, b->session, b->body);
     client->began_ns[ref % b->wish->depth] = wall_ns();
     net_ws_send_text(client->ws, frame, (size_t)size);
 }

@@ -15,7 +15,7 @@
 
 #include "measure.h"
 
-#define TRY_NS   (10 * 1000000)
+#define TRY_NS    (10 * 1000000)
 #define TRIES_MAX 3000
 
 static struct sockaddr_in loopback(uint16_t port)

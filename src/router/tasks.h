@@ -50,9 +50,9 @@ struct task_end {
     const char *text;  // the whole answer
     size_t text_size;
     struct amount charged;
-    bool replaced;        // text went out that is not the answer's
-    bool interrupted;     // text went out, and its miner was lost
-    bool context;         // a node said that the prompt does not fit
+    bool replaced;     // text went out that is not the answer's
+    bool interrupted;  // text went out, and its miner was lost
+    bool context;      // a node said that the prompt does not fit
 };
 struct task_sink {
     /* The task exists, durably; known: that reference named it before. */
