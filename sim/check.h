@@ -49,7 +49,8 @@
     X(PROGRESS, progress)               /* once the network heals, every task ends */ \
     X(HONEST, honest)                   /* the honest are not condemned */ \
     X(BAD_BYTES, bad_bytes)             /* bad bytes end on their connection alone */ \
-    X(RECEIPT, receipt)                 /* a receipt proves what it says without a network */
+    X(RECEIPT, receipt)                 /* a receipt proves what it says without a network */ \
+    X(CORE_CHECK, core_check)           /* no assertion fails: where a run is a child process, it did not end by one */
 // clang-format on
 
 enum checker {
