@@ -122,10 +122,13 @@ UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/*.c tests/property
 # The checkers of the core alone look at every network of tests/lib/network.h as well, and cheats are tried over sockets.
 CHECK_OBJ := $(patsubst sim/%.c,$(BUILD)/simulator/%.o,$(wildcard sim/check.c sim/check_core*.c \
     sim/check_shadow.c sim/check_record.c sim/check_told.c sim/check_nodes.c sim/reply.c sim/adversary*.c))
+# Histories apart from any role, played by the checkers of the core.
+PLAY_OBJ := $(patsubst sim/%.c,$(BUILD)/simulator/%.o,$(wildcard sim/check_core*.c sim/trace_*.c)) \
+    $(patsubst %,$(BUILD)/simulator/%.o,check history trial retell shrink tiny small small_moves)
 
 $(BUILD)/tests/%.o: CPPFLAGS += -Itests -I.
 
-$(BUILD)/unit: $(UNIT_OBJ) $(TEST_LIB) $(CHECK_OBJ) $(BUILD)/libcorten.a $(BUILD)/sources
+$(BUILD)/unit: $(UNIT_OBJ) $(TEST_LIB) $(sort $(CHECK_OBJ) $(PLAY_OBJ)) $(BUILD)/libcorten.a $(BUILD)/sources
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter-out $(BUILD)/sources,$^) $(LDLIBS)
 
@@ -145,7 +148,7 @@ $(BUILD)/ws_echo: $(BUILD)/tests/probe/ws_echo.o $(BUILD)/libcorten.a
 SIM_INSTEAD := src/base/clock.c src/base/worker.c src/base/file.c \
     $(patsubst %,src/net/%.c,loop conn connect listener http_client process)
 # Not in $(BUILD)/sim, which is the program.
-SIM_OBJ := $(patsubst sim/%.c,$(BUILD)/simulator/%.o,$(wildcard sim/*.c))
+SIM_OBJ := $(patsubst sim/%.c,$(BUILD)/simulator/%.o,$(filter-out sim/small_main.c,$(wildcard sim/*.c)))
 
 $(BUILD)/simulator/%.o: sim/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -161,6 +164,11 @@ $(BUILD)/sim: $(SIM_OBJ) $(BUILD)/libsimulated.a $(BUILD)/sources
 	@test ! -d $@ || rm -rf $@
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter-out $(BUILD)/sources,$^) $(LDLIBS)
+
+# Every history of small networks: the core alone and its checkers, no roles.
+$(BUILD)/sim_small: $(BUILD)/simulator/small_main.o $(PLAY_OBJ) $(BUILD)/libcorten.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # SEEDS=1000: so many, from 1 on; else fresh ones for a minute.
 .PHONY: sim
