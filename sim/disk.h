@@ -80,6 +80,8 @@ void disk_fail_sync(struct disk *disk);
 
 /* Damages one bit, also of what is kept for good. False: there is no such byte. */
 bool disk_flip(struct disk *disk, const char *path, uint64_t offset, unsigned bit);
+/* Bytes of all files. */
+uint64_t disk_used(const struct disk *disk);
 /* UINT64_MAX: there is no such file. */
 uint64_t disk_file_size(const struct disk *disk, const char *path);
 /* The nth file's path; NULL: there are not so many. */

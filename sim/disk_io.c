@@ -4,7 +4,7 @@
 #include "base/assert.h"
 #include "sim/disk_parts.h"
 
-static uint64_t bytes_used(const struct disk *disk)
+uint64_t disk_used(const struct disk *disk)
 {
     uint64_t used = 0;
     for (uint32_t i = 0; i < disk->entry_count; i++)
@@ -17,7 +17,7 @@ static bool fits(const struct disk *disk, const struct disk_inode *inode, uint64
 {
     if (disk->faults.capacity == 0 || end <= inode->size)
         return true;
-    return bytes_used(disk) + (end - inode->size) <= disk->faults.capacity;
+    return disk_used(disk) + (end - inode->size) <= disk->faults.capacity;
 }
 
 int disk_read(struct disk *disk, struct disk_inode *inode, uint64_t offset, void *ret_data, size_t size,

@@ -1,6 +1,9 @@
 #include "sim/report.h"
+#include "sim/disk.h"
 
 #include "base/assert.h"
+#include "sim/computer.h"
+#include "sim/disk.h"
 #include "sim/swarm.h"
 
 /* ---- watching ---- */
@@ -74,6 +77,16 @@ void report_watch(struct report_watch *watch, struct sim *sim, struct report *re
     sim_observe(sim, &watch->observer);
 }
 
+static void add_disk(struct report *report, const struct disk_stats *stats)
+{
+    report->fault[FAULT_TORN] += stats->sectors_torn + stats->sectors_garbage;
+    report->fault[FAULT_LOST] += stats->sectors_lost + stats->sizes_lost + stats->names_lost;
+    report->fault[FAULT_SYNC] += stats->syncs_failed;
+    report->fault[FAULT_READ] += stats->reads_failed;
+    report->fault[FAULT_WRITE] += stats->writes_failed;
+    report->fault[FAULT_FULL] += stats->writes_full;
+}
+
 void report_end(struct report *report, const struct sim *sim)
 {
     report->seeds++;
@@ -82,6 +95,8 @@ void report_end(struct report *report, const struct sim *sim)
     report->simulated_us += sim->now_us;
     for (uint32_t i = 0; i < FAULT_COUNT; i++)
         report->fault[i] += sim->fault[i];
+    for (uint32_t i = 0; i < sim->computer_count; i++)
+        add_disk(report, disk_stats(sim->computer[i]->disk));
     for (uint32_t i = 0; i < CHECKER_COUNT; i++)
         report->looks[i] += sim->check.looks[i];
     mix(report, sim->events_fired);

@@ -21,7 +21,7 @@ const char *sim_fault_name(enum sim_fault fault)
         [FAULT_DELAY] = "delay",         [FAULT_SPLIT] = "split",      [FAULT_SLOW] = "slow_reader",
         [FAULT_CLOCK] = "clock_jump",    [FAULT_TORN] = "torn_write",  [FAULT_LOST] = "lost_write",
         [FAULT_SYNC] = "failed_sync",    [FAULT_READ] = "failed_read", [FAULT_WRITE] = "failed_write",
-        [FAULT_DUPLICATE] = "duplicate",
+        [FAULT_DUPLICATE] = "duplicate", [FAULT_KILL] = "kill",        [FAULT_FULL] = "disk_full",
     };
     return fault < FAULT_COUNT ? name[fault] : NULL;
 }

@@ -46,7 +46,8 @@ enum sim_stream {
 
 /* What was done to the network, counted for the report. */
 enum sim_fault {
-    FAULT_CRASH,      // a computer lost power
+    FAULT_CRASH,      // a computer lost power, or its program was killed
+    FAULT_KILL,       // of these, killed: what it wrote is still there
     FAULT_RESTART,    // and came back
     FAULT_BREAK,      // a connection broke
     FAULT_HALF_OPEN,  // a connection died without a word
@@ -60,7 +61,8 @@ enum sim_fault {
     FAULT_LOST,       // a write was lost by a crash
     FAULT_SYNC,       // a sync failed
     FAULT_READ,       // a read failed
-    FAULT_WRITE,      // a write failed, or the disk was full
+    FAULT_WRITE,      // a write failed
+    FAULT_FULL,       // a write found the disk full
     FAULT_DUPLICATE,  // a frame or a request was sent twice
     FAULT_COUNT
 };

@@ -97,11 +97,14 @@ static void pick_faults(struct prng *prng, struct swarm *s)
     s->drift_ppm_max = maybe(prng, 2, 10, 500);
     s->disk_sync_us_min = between(prng, 10, 2000);
     s->disk_sync_us_max = s->disk_sync_us_min + between(prng, 0, 20000);
-    s->disk_power_safe = one_in(prng, 2);
-    s->disk_sync_fail_ppm = maybe(prng, 8, 100, 5000);
-    s->disk_read_fail_ppm = maybe(prng, 16, 10, 500);
-    s->disk_write_fail_ppm = maybe(prng, 8, 100, 3000);
+    /* Where writes may spoil what is beside them, SQLite itself survives one crash only (tests/disk). */
+    s->disk_power_safe = true;
+    s->disk_sync_fail_ppm = maybe(prng, 8, 500, 50000);
+    s->disk_read_fail_ppm = maybe(prng, 12, 100, 20000);
+    s->disk_write_fail_ppm = maybe(prng, 8, 200, 10000);
     s->disk_die_ppm = maybe(prng, 2, 100000, 1000000);
+    s->disk_full_ms = maybe(prng, 8, 1000, 10000);
+    s->kill_ppm = maybe(prng, 2, 100000, 1000000);
 }
 
 /* In two seeds of three nobody cheats; else one to three kinds, one or two of each. */

@@ -65,22 +65,25 @@ struct swarm {
     uint32_t disk_sync_us_min, disk_sync_us_max;                           // also without faults
     bool disk_power_safe;
     uint32_t disk_die_ppm;  // of crashes of routers: within a write, at the boundary that is drawn
+    uint32_t disk_full_ms;  // mean time between two; until then it has some KiB left
+    uint32_t kill_ppm;      // of crashes: the program dies and the power stays
     /* ---- how long ---- */
     uint32_t faults_ms;  // phase one
     uint32_t healed_ms;  // phase two at most: who has not ended by then has not made progress
 };
 
 /* What swarm_print shows; X(name). */
-#define SWARM_NUMBERS(X)                                                                                              \
-    X(routers)                                                                                                        \
-    X(oracles) X(miners) X(clients) X(shared_ledger) X(redundancy) X(validation) X(audit_bp) X(oracle_quorum)         \
-        X(miner_slots) X(node_absent_ms) X(heartbeat_ms) X(idle_ms) X(tasks) X(think_ms) X(prompt_words)              \
-            X(engine_tokens) X(stream_ppm) X(cancel_ppm) X(retry_ppm) X(disconnect_ppm) X(slow_reader_ppm)            \
-                X(latency_us_min) X(latency_us_max) X(late_ppm) X(late_us) X(split_ppm) X(break_ppm) X(half_open_ppm) \
-                    X(crash_router_ms) X(crash_miner_ms) X(crash_oracle_ms) X(down_ms_max) X(partition_ms)            \
-                        X(clock_jump_ms) X(clock_jump_max_ms) X(drift_ppm_max) X(disk_read_fail_ppm)                  \
-                            X(disk_write_fail_ppm) X(disk_sync_fail_ppm) X(disk_sync_us_min) X(disk_sync_us_max)      \
-                                X(disk_power_safe) X(disk_die_ppm) X(faults_ms) X(healed_ms)
+#define SWARM_NUMBERS(X)                                                                                               \
+    X(routers)                                                                                                         \
+    X(oracles)                                                                                                         \
+    X(miners) X(clients) X(shared_ledger) X(redundancy) X(validation) X(audit_bp) X(oracle_quorum) X(miner_slots)      \
+        X(node_absent_ms) X(heartbeat_ms) X(idle_ms) X(tasks) X(think_ms) X(prompt_words) X(engine_tokens)             \
+            X(stream_ppm) X(cancel_ppm) X(retry_ppm) X(disconnect_ppm) X(slow_reader_ppm) X(latency_us_min)            \
+                X(latency_us_max) X(late_ppm) X(late_us) X(split_ppm) X(break_ppm) X(half_open_ppm) X(crash_router_ms) \
+                    X(crash_miner_ms) X(crash_oracle_ms) X(down_ms_max) X(partition_ms) X(clock_jump_ms)               \
+                        X(clock_jump_max_ms) X(drift_ppm_max) X(disk_read_fail_ppm) X(disk_write_fail_ppm)             \
+                            X(disk_sync_fail_ppm) X(disk_sync_us_min) X(disk_sync_us_max) X(disk_power_safe)           \
+                                X(disk_die_ppm) X(disk_full_ms) X(kill_ppm) X(faults_ms) X(healed_ms)
 
 /* Everything follows from the seed. */
 void swarm_pick(uint64_t seed, struct swarm *ret_swarm);

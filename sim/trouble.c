@@ -9,7 +9,9 @@
 #include "sim/roles.h"
 
 #define PARTITION_MS_MAX 15000
-#define DIE_WRITES_MAX   64  // a disk dies within one of so many next writes
+#define DIE_WRITES_MAX   64           // a disk dies within one of so many next writes
+#define FULL_LEFT_MAX    (128 << 10)  // bytes that a disk has left before it is full
+#define FULL_MS_MAX      5000         // until somebody makes room
 
 /* One kind of trouble: comes again after about so long. */
 struct nuisance {
@@ -19,18 +21,22 @@ struct nuisance {
     struct sim_event event;
 };
 
-enum { CRASH_ROUTER, CRASH_MINER, CRASH_ORACLE, PARTITION, CLOCK_JUMP, NUISANCE_COUNT };
+enum { CRASH_ROUTER, CRASH_MINER, CRASH_ORACLE, PARTITION, CLOCK_JUMP, DISK_FULL, NUISANCE_COUNT };
 
 struct trouble {
     struct sim *sim;
     struct nuisance nuisance[NUISANCE_COUNT];
-    struct sim_event rejoin;
+    struct sim_event rejoin, make_room;
 };
 
 /* ---- what may happen ---- */
 
 static void crash(struct sim *sim, struct computer *c)
 {
+    if (!computer_is_dead(c) && sim_chance(sim, SIM_FAULTS, sim->swarm.kill_ppm)) {
+        c->keeps_disk = true;
+        sim_count_fault(sim, FAULT_KILL);
+    }
     uint64_t down_us = 1000 * (1 + sim_below(sim, SIM_FAULTS, sim->swarm.down_ms_max));
     computer_crash(c, down_us);
 }
@@ -82,6 +88,21 @@ static void clock_jump(struct sim *sim)
     int64_t most = sim->swarm.clock_jump_max_ms;
     c->wall_offset_ms += (int64_t)sim_below(sim, SIM_FAULTS, (uint64_t)most * 2 + 1) - most;
     sim_count_fault(sim, FAULT_CLOCK);
+}
+
+static void make_room(void *ctx)
+{
+    struct trouble *t = ctx;
+    for (uint32_t i = 0; i < t->sim->swarm.routers; i++)
+        disk_faults(t->sim->roles->router[i].computer->disk)->capacity = 0;
+}
+
+static void disk_full(struct sim *sim)
+{
+    struct trouble *t = sim->trouble;
+    struct disk *disk = sim->roles->router[sim_below(sim, SIM_FAULTS, sim->swarm.routers)].computer->disk;
+    disk_faults(disk)->capacity = disk_used(disk) + sim_below(sim, SIM_FAULTS, FULL_LEFT_MAX);
+    sim_after(sim, &t->make_room, 1000 * (1 + sim_below(sim, SIM_FAULTS, FULL_MS_MAX)), NULL, make_room, t);
 }
 
 /* ---- when ---- */
@@ -148,6 +169,7 @@ struct trouble *trouble_begin(struct sim *sim)
         [CRASH_ORACLE] = {.mean_ms = s->crash_oracle_ms, .happen = crash_oracle},
         [PARTITION] = {.mean_ms = s->partition_ms, .happen = partition},
         [CLOCK_JUMP] = {.mean_ms = s->clock_jump_ms, .happen = clock_jump},
+        [DISK_FULL] = {.mean_ms = s->disk_full_ms, .happen = disk_full},
     };
     set_net(sim, true);
     set_disks(sim, true);
@@ -167,6 +189,7 @@ void trouble_heal(struct trouble *trouble)
     for (uint32_t i = 0; i < NUISANCE_COUNT; i++)
         sim_stop(sim, &trouble->nuisance[i].event);
     sim_stop(sim, &trouble->rejoin);
+    sim_stop(sim, &trouble->make_room);
     set_net(sim, false);
     set_disks(sim, false);
     net_heal(sim->net);
