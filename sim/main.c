@@ -7,6 +7,7 @@
 #include "sim/run.h"
 
 #define FRESH_SECONDS 60
+#define TASKS_MAX     1000000
 
 static const char usage[] =
     "build/sim - a whole Corten network in one process: simulated clock, network and disks, from a seed\n"
@@ -15,6 +16,7 @@ static const char usage[] =
     "  --seeds A..B   these seeds\n"
     "  --seconds S    fresh seeds for so long (60)\n"
     "  --calm         the same networks without faults and cheats\n"
+    "  --tasks N      so many prompts a seed, in place of what it picks\n"
     "  --trace        what happens, as it happens; with --seed\n"
     "  --json         the report as JSON\n"
     "  --help         this\n"
@@ -24,6 +26,7 @@ static const char usage[] =
 struct choice {
     uint64_t first, last;
     uint64_t seconds;  // 0: first..last
+    uint64_t tasks;    // 0: as the seed picks
     bool calm, trace, json, single;
 };
 
@@ -70,6 +73,9 @@ static int read_options(int argc, char **argv, struct choice *choice)
         } else if (strcmp(option, "--seconds") == 0) {
             good = read_number(value, "", &choice->seconds) && choice->seconds > 0;
             i++;
+        } else if (strcmp(option, "--tasks") == 0) {
+            good = read_number(value, "", &choice->tasks) && choice->tasks <= TASKS_MAX;
+            i++;
         } else if (strcmp(option, "--calm") == 0) {
             choice->calm = true;
         } else if (strcmp(option, "--trace") == 0) {
@@ -108,6 +114,8 @@ static bool run_one(const struct choice *choice, uint64_t seed, struct report *a
         swarm_calm(seed, &swarm);
     else
         swarm_pick(seed, &swarm);
+    if (choice->tasks)
+        swarm.tasks = (uint32_t)choice->tasks;
     if (choice->single && !choice->json) {
         swarm_print(&swarm, &out);
         buf_text(&out, "\n");
