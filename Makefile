@@ -19,6 +19,7 @@ CC := gcc
 endif
 # V=1 shows the commands.
 Q := $(if $(V),,@)
+comma := ,
 say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
 
 # These work before tools/setup has run, so they must not ask for libraries.
@@ -160,10 +161,13 @@ $(BUILD)/libsimulated.a: $(filter-out $(SIM_INSTEAD:%.c=$(BUILD)/%.o),$(LIB_OBJ)
 	$(call say,AR,$@)
 	$(Q)ar rcs $@ $(filter %.o,$^)
 
+# sim/memo.c
+SIM_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,key_sign key_recover oracle_chain_init)
+
 $(BUILD)/sim: $(SIM_OBJ) $(BUILD)/libsimulated.a $(BUILD)/sources
 	@test ! -d $@ || rm -rf $@
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter-out $(BUILD)/sources,$^) $(LDLIBS)
+	$(Q)$(CC) $(LDFLAGS) $(SIM_WRAP) -o $@ $(filter-out $(BUILD)/sources,$^) $(LDLIBS)
 
 # Every history of small networks: the core alone and its checkers, no roles.
 $(BUILD)/sim_small: $(BUILD)/simulator/small_main.o $(PLAY_OBJ) $(BUILD)/libcorten.a

@@ -109,12 +109,26 @@ bool oracle_chain_is_near(struct oracle_chain *chain, const struct hash *value)
     return true;
 }
 
+/* In the present chain, from its end: a chain is used from there, so that most oracles are near it. */
+static bool find_in_present(struct oracle_chain *chain, const struct hash *value)
+{
+    struct hash end = *value_at(chain, ORACLE_CHAIN_SIZE - 1);
+    step(&end);
+    uint32_t at = ORACLE_CHAIN_SIZE;
+    bool found = hash_eq(&end, value);
+    while (!found && at > 0)
+        found = hash_eq(value_at(chain, --at), value);
+    if (found)
+        chain->at = at;
+    return found;
+}
+
 bool oracle_chain_find(struct oracle_chain *chain, const struct hash *value)
 {
-    if (oracle_chain_is_near(chain, value))
+    if (oracle_chain_is_near(chain, value) || find_in_present(chain, value))
         return true;
     struct oracle_chain search = *chain;
-    for (uint64_t index = chain->index; index < ORACLE_CHAIN_INDEX_MAX; index++) {
+    for (uint64_t index = chain->index + 1; index < ORACLE_CHAIN_INDEX_MAX; index++) {
         search.at = walk(&search, index, value);
         if (search.at == SLOT_NONE)
             continue;
