@@ -219,12 +219,19 @@ unit: $(BUILD)/unit
 BENCH_PROGRAMS := core queue
 BENCH := $(BENCH_PROGRAMS:%=$(BUILD)/bench/%)
 BENCH_LIB := $(filter-out $(BENCH:%=%.o),$(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/*.c)))
+# The servers that bench/queue measures beside ours have client libraries of their own.
+BENCH_PKGS := hiredis libpq
+$(BUILD)/bench/queue%.o: CFLAGS += $(shell pkg-config --cflags $(BENCH_PKGS) 2>/dev/null)
+$(BENCH): LDLIBS += $(shell pkg-config --libs $(BENCH_PKGS) 2>/dev/null)
 
 $(BENCH): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB) $(BUILD)/libcorten.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-.PHONY: bench
+.PHONY: bench bench-needs
+bench-needs:
+	@tools/setup bench
+$(BENCH_LIB): | bench-needs
 bench: $(BENCH)
 
 include tests/engines/engines.mk

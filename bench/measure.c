@@ -71,6 +71,14 @@ void spread_add(struct spread *spread, uint64_t value)
     spread->sum += value;
 }
 
+void spread_merge(struct spread *into, const struct spread *spread)
+{
+    into->count += spread->count;
+    into->sum += spread->sum;
+    for (size_t i = 0; i < ARRAY_COUNT(into->in); i++)
+        into->in[i] += spread->in[i];
+}
+
 uint64_t spread_at(const struct spread *spread, double share)
 {
     double below = share * (double)spread->count;

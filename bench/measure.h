@@ -26,6 +26,7 @@ struct spread {
     uint64_t in[64 * SPREAD_STEPS];
 };
 void spread_add(struct spread *spread, uint64_t value);
+void spread_merge(struct spread *into, const struct spread *spread);
 /* The value that this share of all lie below; 0 where there are none. */
 uint64_t spread_at(const struct spread *spread, double share);
 

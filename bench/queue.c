@@ -1,29 +1,79 @@
-/* queue - complete durable task life cycles through the router's own sockets, and through what people use instead. */
+/* queue - complete durable task life cycles through the router's own sockets, and through what people use instead, side
+ * by side in one run. Each server is started for its measurement alone, on loopback, in a folder of its own. */
 #include "queue.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "queue_corten.h"
+#include "queue_peer.h"
+
+#define SECONDS_DEFAULT 5
+
+/* Waits for the disk, one after the other, from submit to end. */
+struct contender {
+    const char *name, *key;
+    void (*run)(const struct queue_wish *wish, struct queue_result *ret_result);
+    bool is_signed;
+    int waits;
+};
+static const struct contender systems[] = {
+    {"corten", "corten", queue_corten, false, 2},
+    {"corten, signed", "corten_signed", queue_corten, true, 2},
+    {"redis, guarded", "redis", queue_redis, false, 5},
+    {"beanstalkd (3 ops)", "beanstalkd", queue_beanstalkd, false, 2},
+    {"postgresql", "postgres", queue_postgres, false, 5},
+};
+static const uint32_t shapes[][2] = {{1, 1}, {16, 1}, {64, 1}, {16, 32}};
+
+static struct queue_result measure(const struct contender *which, const uint32_t shape[2], double seconds)
+{
+    struct queue_result result = {0};
+    char folder[] = "/var/tmp/corten-bench-XXXXXX", command[128];
+    BENCH_MUST(mkdtemp(folder));
+    const struct queue_wish wish = {
+        .clients = shape[0], .depth = shape[1], .is_signed = which->is_signed, .seconds = seconds, .folder = folder};
+    which->run(&wish, &result);
+    if (!result.ran) {
+        printf("%-20s %3u x %-3u  %s\n", which->name, shape[0], shape[1], result.why);
+        return result;
+    }
+    printf("%-20s %3u x %-3u %9.0f/s  p50 %8.2f ms  p99 %8.2f ms  CPU server %.2f clients %.2f  durable waits %d\n",
+           which->name, shape[0], shape[1], result.per_s, result.p50_ms, result.p99_ms, result.server_cpu,
+           result.client_cpu, which->waits);
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    BENCH_MUST(system(command) == 0);
+    return result;
+}
+
+static void print_json(struct queue_result results[ARRAY_COUNT(shapes)][ARRAY_COUNT(systems)])
+{
+    printf("{\"runs\":[");
+    for (size_t i = 0; i < ARRAY_COUNT(shapes); i++) {
+        printf("%s{\"clients\":%u,\"depth\":%u", i ? "," : "", shapes[i][0], shapes[i][1]);
+        for (size_t s = 0; s < ARRAY_COUNT(systems); s++) {
+            const struct queue_result *r = &results[i][s];
+            if (r->ran)
+                printf(",\"%s\":%.0f,\"%s_p50_ms\":%.3f,\"%s_p99_ms\":%.3f", systems[s].key, r->per_s, systems[s].key,
+                       r->p50_ms, systems[s].key, r->p99_ms);
+            else
+                printf(",\"%s\":null", systems[s].key);
+        }
+        printf(",\"p50_ms\":%.3f,\"p99_ms\":%.3f}", results[i][0].p50_ms, results[i][0].p99_ms);
+    }
+    printf("]}\n");
+}
 
 int main(int argc, char **argv)
 {
-    const struct bench_options options = bench_options(argc, argv, "queue", 5);
-    static const uint32_t shape[][2] = {{1, 1}, {16, 1}, {64, 1}, {16, 32}};
-    for (size_t i = 0; i < ARRAY_COUNT(shape); i++)
-        for (int s = 0; s < 2; s++) {
-            char folder[] = "/var/tmp/corten-bench-XXXXXX";
-            BENCH_MUST(mkdtemp(folder));
-            const struct queue_wish wish = {.clients = shape[i][0],
-                                            .depth = shape[i][1],
-                                            .is_signed = s,
-                                            .seconds = options.seconds,
-                                            .folder = folder};
-            struct queue_result r = {0};
-            queue_corten(&wish, &r);
-            printf("corten c=%u d=%u signed=%d %8.0f/s p50 %.2f p99 %.2f ms server-cpu %.2f client-cpu %.2f\n",
-                   wish.clients, wish.depth, s, r.per_s, r.p50_ms, r.p99_ms, r.server_cpu, r.client_cpu);
+    const struct bench_options options = bench_options(argc, argv, "queue", SECONDS_DEFAULT);
+    struct queue_result results[ARRAY_COUNT(shapes)][ARRAY_COUNT(systems)];
+    for (size_t i = 0; i < ARRAY_COUNT(shapes); i++)
+        for (size_t s = 0; s < ARRAY_COUNT(systems); s++) {
+            results[i][s] = measure(&systems[s], shapes[i], options.seconds);
             fflush(stdout);
         }
+    if (options.json)
+        print_json(results);
     return 0;
 }
