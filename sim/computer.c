@@ -55,13 +55,12 @@ uint64_t clock_mono_us(void)
     return sim->current ? computer_mono_us(sim->current) : sim->now_us;
 }
 
+/* What the process makes once, whichever seed comes first, must not draw from a world. */
 static struct prng *bytes(void)
 {
-    static struct prng between_worlds = {0x636f7274656e};  // for what the process makes once
+    static struct prng of_no_computer = {0x636f7274656e};
     struct sim *sim = sim_world();
-    if (!sim)
-        return &between_worlds;
-    return sim->current ? &sim->current->bytes : &sim->prng[SIM_BYTES];
+    return sim && sim->current ? &sim->current->bytes : &of_no_computer;
 }
 
 static const char *random_name(void) { return "sim"; }

@@ -17,6 +17,7 @@ static const char usage[] =
     "  --seconds S    fresh seeds for so long (60)\n"
     "  --calm         the same networks without faults and cheats\n"
     "  --tasks N      so many prompts a seed, in place of what it picks\n"
+    "  --each         a line for each seed\n"
     "  --trace        what happens, as it happens; with --seed\n"
     "  --json         the report as JSON\n"
     "  --help         this\n"
@@ -27,7 +28,7 @@ struct choice {
     uint64_t first, last;
     uint64_t seconds;  // 0: first..last
     uint64_t tasks;    // 0: as the seed picks
-    bool calm, trace, json, single;
+    bool calm, trace, json, single, each;
 };
 
 static double now_s(void)
@@ -78,6 +79,8 @@ static int read_options(int argc, char **argv, struct choice *choice)
             i++;
         } else if (strcmp(option, "--calm") == 0) {
             choice->calm = true;
+        } else if (strcmp(option, "--each") == 0) {
+            choice->each = true;
         } else if (strcmp(option, "--trace") == 0) {
             choice->trace = true;
         } else if (strcmp(option, "--json") == 0) {
@@ -123,7 +126,7 @@ static bool run_one(const struct choice *choice, uint64_t seed, struct report *a
     }
     bool well = run_swarm(&swarm, choice->trace, &one, &out);
     report_add(all, &one);
-    if ((choice->single || !well) && !choice->json)
+    if ((choice->single || choice->each || !well) && !choice->json)
         print(&out);
     else if (!well)
         fwrite(out.data, 1, out.size, stderr);
