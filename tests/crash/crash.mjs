@@ -15,6 +15,8 @@ import { World } from './world.mjs';
 
 const WORKERS = 6;
 const BOUNDARY_MS_MAX = 4000; // of load, until a boundary is given up that does not come
+const ROUND_PROMPTS_MAX = 120; // and prompts
+const NETWORK_KILLS_MAX = 30; // of one network: its ledger is verified whole after each
 const OPENINGS_MAX = 5;       // kills in a row while a router opens
 const DEEP_EVERY = 12;        // checks
 const ROOM_MAX = 256 * 1024;  // bytes until a disk is full
@@ -29,9 +31,10 @@ const SEED = Number(options.seed ?? Math.floor(Math.random() * 1e9));
 // What each era is made of, and its share of the kills.
 const ERAS = [
   { name: 'founding', share: 0.1, run: foundings },
-  { name: 'one', share: 0.5, miners: 3, args: [], run: kills },
+  { name: 'rounds', share: 0.1, miners: 1, args: [], run: rounds },
+  { name: 'one', share: 0.45, miners: 3, args: [], run: kills },
   { name: 'three', share: 0.2, miners: 4, args: ['--redundancy', '3', '--validation', 'majority'], run: kills },
-  { name: 'builtin', share: 0.1, miners: 2, args: [], engine: 'builtin', model: 'corten-demo', run: kills },
+  { name: 'builtin', share: 0.05, miners: 2, args: [], engine: 'builtin', model: 'corten-demo', run: kills },
   { name: 'faults', share: 0.1, miners: 2, args: [], run: faults },
 ];
 
@@ -113,7 +116,7 @@ class Era {
     const { router, control } = world;
     const plan = { ...this.choose('serving'), action: this.action(), seed: this.random(2 ** 30) };
     control.arm(plan);
-    load.start(WORKERS);
+    load.start(WORKERS, ROUND_PROMPTS_MAX);
     await this.died(router, control, BOUNDARY_MS_MAX);
     await load.pause();
     return this.note('router', world.control, plan.action);
@@ -148,7 +151,8 @@ class Era {
 
   async died(process, control, ms) {
     const late = new Promise((resolve) => setTimeout(resolve, ms, 'late').unref());
-    if ((await Promise.race([process.exited, late])) !== 'late') return;
+    await Promise.race([process.exited, late, this.load?.spent ?? late]);
+    if (process.result) return;
     control.disarm();
     process.child.kill('SIGKILL');
     await process.exited;
@@ -220,6 +224,11 @@ class Era {
     }
   }
 
+  // Frees what a network holds, where others follow in the same run.
+  async close() {
+    for (const one of [this.world.router, ...this.world.miners.filter(Boolean).map((it) => it.process), this.world.oracle.process]) await one.stop('SIGKILL');
+  }
+
   async end() {
     await this.verifyNow({ deep: true });
     this.collect(this.world);
@@ -263,6 +272,10 @@ async function foundings(t, era, random, share) {
 
 // Kills among router, miners and oracle, each followed by a check of everything.
 async function kills(t, era, random, share) {
+  for (let left = share; left > 0; left -= NETWORK_KILLS_MAX) await killsOfOne(t, era, random, Math.min(left, NETWORK_KILLS_MAX));
+}
+
+async function killsOfOne(t, era, random, share) {
   const self = await Era.open(t, era, random);
   const { world } = self;
   const total = () => sum.kills.router + sum.kills.miner + sum.kills.oracle;
@@ -284,6 +297,30 @@ async function kills(t, era, random, share) {
       if (random(4) === 0) await world.ledger('verify'); // while nobody has it open, just as the crash left it
       await self.reopen();
     }
+    await self.verifyNow();
+  }
+  await self.end();
+  await self.close();
+}
+
+// A new node is tested while its oracle, the router or itself dies in the middle of the round, and serves all the same.
+async function rounds(t, era, random, share) {
+  const self = await Era.open(t, era, random);
+  const { world } = self;
+  for (let i = 0; i < share; i++) {
+    const dice = random(4);
+    const action = ['before', 'after', 'torn'][random(3)];
+    const plan = { action, pass: random(dice < 3 ? 6 : 60), seed: random(2 ** 30), sends: dice < 3 ? 'only' : 'also' };
+    const [name, one] = dice < 2 ? ['oracle', world.oracle] : dice === 2 ? ['miner', null] : ['router', world];
+    if (one) one.control.arm(plan);
+    const miner = await world.addMiner(1 + self.era.miners);
+    if (!one) miner.control.arm(plan);
+    await self.died(one ? (one.router ?? one.process) : miner.process, (one ?? miner).control, BOUNDARY_MS_MAX);
+    self.note(name, (one ?? miner).control, action);
+    if (name === 'oracle') world.startOracle();
+    else if (name === 'miner') world.startMiner(miner.n);
+    else await self.reopen({ calm: true });
+    self.era = { ...self.era, miners: self.era.miners + 1 };
     await self.verifyNow();
   }
   await self.end();

@@ -38,7 +38,7 @@ export class Load {
   #random;
   #workers = [];
   #running = false;
-  #dead;
+  #end = Infinity;
   #next = 1;
 
   constructor(world, random) {
@@ -60,10 +60,13 @@ export class Load {
     this.violations.push(new Violation(what));
   }
 
-  // Runs until pause(); a worker sends one request after the other.
-  start(workers) {
+  // Runs until pause(), or until so many more prompts were sent: then `spent` resolves. A worker sends one request after
+  // the other.
+  start(workers, prompts_max = Infinity) {
     this.#running = true;
+    this.#end = this.#next + prompts_max;
     this.#workers = Array.from({ length: workers }, () => this.#work());
+    this.spent = Promise.all(this.#workers).then(() => 'late');
   }
 
   // Lets what is under way end.
@@ -71,10 +74,11 @@ export class Load {
     this.#running = false;
     await Promise.all(this.#workers);
     this.#workers = [];
+    this.spent = undefined;
   }
 
   async #work() {
-    while (this.#running && !this.#world.router.result) await this.one().catch((error) => this.violations.push(error));
+    while (this.#running && this.#next < this.#end && !this.#world.router.result) await this.one().catch((error) => this.violations.push(error));
   }
 
   async one() {
