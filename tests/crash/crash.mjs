@@ -453,6 +453,9 @@ function report() {
   console.log(`seed ${SEED} (make crash KILLS=${KILLS} SEED=${SEED})`);
 }
 
+// So that what was started ends with us: see ../e2e/lib/process.mjs.
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
+
 const begin = Date.now();
 for (const [index, era] of ERAS.entries()) if (!options.only || options.only === era.name) await runEra(era, index);
 report();
