@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { until } from '../e2e/lib/until.mjs';
 import { Check } from './check.mjs';
-import { className, FILE_AND_OP, isSend, isSync, kindOf, phaseOf, PHASES } from './control.mjs';
+import { className, FILE_AND_OP, isSend, kindOf, phaseOf, PHASES, syncClass } from './control.mjs';
 import { Load } from './load.mjs';
 import { World } from './world.mjs';
 
@@ -52,7 +52,7 @@ function chance(seed) {
 // ---- what a run adds up to ----
 
 const sum = {
-  kills: { router: 0, miner: 0, oracle: 0 }, how: {}, boundaries: new Map(), passed: new Map(), lost: 0n, faults: {}, checks: 0,
+  kills: { router: 0, miner: 0, oracle: 0 }, how: {}, boundaries: new Map(), awaited: new Map(), passed: new Map(), lost: 0n, faults: {}, checks: 0,
   done: {}, prompts: 0, answered: 0, failures: [], passedTests: 0,
 };
 const count = (map, name, by = 1) => map.set(name, (map.get(name) ?? 0) + by);
@@ -101,9 +101,12 @@ class Era {
   // Which boundary to wait for: half of the time one that was hit least, else whichever comes.
   choose(phase, writes = phase === 'serving' ? 400 : 60) {
     const seen = [...sum.passed.keys()].filter((one) => phaseOf(one) === phase && !isSend(one));
-    if (seen.length === 0 || this.random(2)) return { wanted: null, pass: this.random(writes), sends: this.random(4) ? 'no' : 'also' };
-    seen.sort((a, b) => (sum.boundaries.get(a) ?? 0) - (sum.boundaries.get(b) ?? 0) || a - b);
-    return { wanted: seen[this.random(Math.min(4, seen.length))], pass: this.random(3) };
+    if (seen.length === 0 || this.random(3) === 0) return { wanted: null, pass: this.random(writes), sends: this.random(4) ? 'no' : 'also' };
+    const tries = (one) => (sum.boundaries.get(one) ?? 0) + (sum.awaited.get(one) ?? 0);
+    seen.sort((a, b) => tries(a) - tries(b) || sum.passed.get(b) - sum.passed.get(a));
+    const wanted = seen[this.random(Math.min(4, seen.length))];
+    count(sum.awaited, wanted); // those that do not come are not waited for again and again
+    return { wanted, pass: this.random(3) };
   }
 
   action() {
@@ -334,7 +337,7 @@ async function faults(t, era, random, share) {
     if (how === 'full') await fillDisk(self);
     else if (how === 'archive sync') await failArchiveSync(self);
     else if (how.startsWith('archive')) await harmArchive(self, how === 'archive lost');
-    else await failSync(self, how, 'ledger');
+    else await failSync(self, how);
     tally(sum.faults, how);
     self.collect(self.world);
     await self.reopen({ calm: true });
@@ -345,40 +348,28 @@ async function faults(t, era, random, share) {
 
 async function ended(self, what, message) {
   const { world, load } = self;
-  const { status, signal } = await world.router.end({ ms: 30_000 });
+  const { status, signal } = await world.router.end({ ms: 90_000 });
   await load.pause();
   load.failing = false;
   if (signal || status === 0 || !message.test(world.router.output('stderr')))
     load.violate(`${what}: the router ended with ${status ?? signal}, and said:\n${world.router.output('stderr')}`);
 }
 
-// The boundaries of those files that were seen while it served.
-async function syncsOf(self, files) {
-  const { world, load } = self;
-  const all = () => [...sum.passed.keys()].filter((one) => phaseOf(one) === 'serving' && isSync(one) && kindOf(one).startsWith(files));
-  load.start(WORKERS);
-  await until(`${files} is synced`, async () => (self.collect(world), all().length > 0), { ms: 60_000 });
-  await load.pause();
-  return all();
-}
-
-async function failSync(self, how, files) {
+async function failSync(self, how) {
   const { world, load, random } = self;
-  const seen = await syncsOf(self, files);
-  const wanted = seen[random(seen.length)];
+  const wanted = syncClass(random(4) ? 'ledger log' : 'ledger'); // the latter when its log is copied
   load.failing = true;
   world.control.set('cut', 1); // what was not synced is lost as well, once it has ended
-  world.control.arm({ action: how, wanted, mask: FILE_AND_OP, pass: random(20), seed: random(2 ** 30) });
+  world.control.arm({ action: how, wanted, mask: FILE_AND_OP, pass: kindOf(wanted) === 'ledger' ? 0 : random(20), seed: random(2 ** 30) });
   load.start(WORKERS);
-  await ended(self, `${how} at ${className(wanted)}`, /failed to sync.*check it before starting again/s);
+  await ended(self, `${how} of ${kindOf(wanted)}`, /failed to sync.*check it before starting again/s);
   world.control.set('cut', 0);
 }
 
 // A sync that fails while the archive's log is copied only puts the copying off; then the power fails as well.
 async function failArchiveSync(self) {
   const { world, load, random } = self;
-  const [wanted] = await syncsOf(self, 'archive');
-  world.control.arm({ action: 'fail-once', wanted, mask: FILE_AND_OP });
+  world.control.arm({ action: 'fail-once', wanted: syncClass('archive'), mask: FILE_AND_OP });
   load.start(WORKERS);
   await until('a sync of the archive failed', async () => world.control.fired() !== null, { ms: 60_000 });
   world.control.set('fired', 0);

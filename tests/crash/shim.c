@@ -8,6 +8,10 @@
  * write-ahead log's index (-shm) is mapped memory that nobody syncs: where the power fails it is filled with noise, and
  * SQLite has to make it again from the log.
  *
+ * A process that is killed leaves in the system's memory what it wrote and did not sync: the next one sees it, and the
+ * power may fail on that one too. So the shim leaves what it knew beside the control page, and takes it up again. A
+ * kill -9 from outside leaves nothing: then what is in the files counts as synced.
+ *
  * One lock holds all operations apart, so that a file and what is known of it agree. No file is opened or closed here
  * while the program lives: closing any descriptor of a file drops the program's locks on it.
  */
@@ -49,6 +53,7 @@ struct file {
     struct sector *sector;  // [cap], by open addressing: changed since
     uint32_t cap, count;
     uint32_t ordinal;  // operations since the last sync
+    bool known;        // synced_size was looked at, or left by another process
     bool commit;       // of a log: the frame whose head was written last ends a transaction
     bool made;         // its name is not durable
     bool gone;         // there is an earlier file of this name, whose removal is not durable
@@ -76,6 +81,8 @@ static int file_count;
 static int file_of_fd[FDS_MAX];  // 1 + its index; 0: none of ours
 static bool fails_always;
 static uint64_t noise;
+
+static void take_up(void);
 
 static void find(const char *name, void *ret_function)
 {
@@ -109,6 +116,7 @@ __attribute__((constructor)) static void begin(void)
     real.close(fd);
     control = map;
     noise = control->seed;
+    take_up();
 }
 
 /* splitmix64: chance that a seed repeats. */
@@ -347,6 +355,58 @@ __attribute__((destructor)) static void end(void)
     pthread_mutex_unlock(&lock);
 }
 
+/* ---- what a process leaves to the next ---- */
+
+static void left_name(char ret_path[PATH_SIZE])
+{
+    snprintf(ret_path, PATH_SIZE, "%.1000s.left", getenv("CRASH_CONTROL"));
+}
+
+static void must_write(int fd, const void *data, size_t size)
+{
+    if (real.write(fd, data, size) != (ssize_t)size)
+        abort();
+}
+
+static void leave(void)
+{
+    char path[PATH_SIZE];
+    left_name(path);
+    int fd = real.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    for (int i = 0; i < file_count; i++) {
+        must_write(fd, &file[i], sizeof file[i]);
+        for (uint32_t n = 0; n < file[i].cap; n++)
+            if (file[i].sector[n].used)
+                must_write(fd, &file[i].sector[n], sizeof file[i].sector[n]);
+    }
+}
+
+static void take_up(void)
+{
+    char path[PATH_SIZE];
+    struct file old;
+    left_name(path);
+    FILE *left = fopen(path, "r");
+    while (left && fread(&old, sizeof old, 1, left) == 1) {
+        struct file *f = file_named(old.path);
+        *f = old;
+        f->fd = -1;
+        f->sector = NULL;
+        f->cap = f->count = 0;
+        for (uint32_t n = 0; n < old.count; n++) {
+            struct sector s;
+            if (fread(&s, sizeof s, 1, left) != 1)
+                abort();
+            make_room(f);
+            *sector_at(f, s.number) = s;
+            f->count++;
+        }
+    }
+    if (left)
+        fclose(left);
+    real.unlink(path);
+}
+
 static _Noreturn void die(void)
 {
     for (;;)
@@ -391,6 +451,8 @@ static void act_before(enum crash_action action)
 {
     if (action == CRASH_POWER_BEFORE)
         cut_power();
+    if (action == CRASH_BEFORE)
+        leave();
     if (action == CRASH_BEFORE || action == CRASH_POWER_BEFORE)
         die();
 }
@@ -400,6 +462,8 @@ static void act_after(enum crash_action action)
     int error = errno;
     if (action == CRASH_POWER_AFTER)
         cut_power();
+    if (action == CRASH_AFTER || action == CRASH_TORN)
+        leave();
     if (action == CRASH_AFTER || action == CRASH_POWER_AFTER || action == CRASH_TORN)
         die();
     errno = error;
@@ -626,8 +690,9 @@ static int open_ours(const char *path, int flags, mode_t mode)
     enum crash_action action = makes ? act_whole(f, CRASH_CREATE) : CRASH_NOTHING;
     int fd = real.open(path, flags, mode);
     if (fd >= 0 && fd < FDS_MAX) {
-        if (f->fd < 0 && f->count == 0 && !makes && !f->made)
-            f->synced_size = size_of(fd);  // who wrote to it before is long gone
+        if (!f->known && !makes)
+            f->synced_size = size_of(fd);
+        f->known = true;
         file_of_fd[fd] = 1 + (int)(f - file);
         f->made = f->made || makes;
         if ((flags & O_ACCMODE) == O_RDWR)
