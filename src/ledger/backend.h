@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #include "ledger/ledger.h"
+#include "ledger/ledger_clock.h"
 
 #define LEDGER_DETAIL_SIZE 320
 
@@ -67,7 +68,8 @@ struct ledger {
     void *store;        // the backend's
     uint64_t network, epoch;
     struct ledger_head head;
-    uint32_t appends;  // under way
+    uint32_t appends;           // under way
+    struct ledger_clock clock;  // who writes, and only it
 
     enum cx_err stopped;  // CX_OK: it has not
     char stopped_detail[LEDGER_DETAIL_SIZE];
@@ -88,7 +90,8 @@ struct ledger {
 void ledger_mail(struct ledger *ledger, struct ledger_record *record);
 /* Keeps cx_detail() in the record. */
 void ledger_record_fail(struct ledger_record *record, enum cx_err err, bool stops);
-uint64_t ledger_now_ms(const struct ledger *ledger);
+/* The time of a batch behind one of last_ms. Of whoever writes alone: its thread, its transaction. */
+uint64_t ledger_stamp_ms(struct ledger *ledger, uint64_t last_ms);
 /* INVALID: the ledger is not the one that options.network asks for. To be called before an epoch is taken. */
 enum cx_err ledger_check_network(const struct ledger *ledger);
 /* How a handle is named to people: its URI. */

@@ -12,11 +12,11 @@
 
 const char *ledger_name(const struct ledger *ledger) { return ledger->uri; }
 
-uint64_t ledger_now_ms(const struct ledger *ledger)
+uint64_t ledger_stamp_ms(struct ledger *ledger, uint64_t last_ms)
 {
     if (ledger->options.now_ms)
-        return ledger->options.now_ms(ledger->options.now_ctx);
-    return clock_wall_ms();
+        return u64_max(last_ms, ledger->options.now_ms(ledger->options.now_ctx));
+    return ledger_clock_ms(&ledger->clock, last_ms, clock_wall_ms(), clock_mono_us());
 }
 
 uint64_t ledger_network(const struct ledger *ledger) { return ledger->network; }

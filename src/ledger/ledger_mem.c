@@ -235,7 +235,7 @@ static enum cx_err add(struct mem_handle *handle, struct ledger_record *record)
         return err;
     struct ledger_head head = head_of(store);
     batch->seq = head.seq + 1;
-    batch->time_ms = u64_max(head.time_ms, ledger_now_ms(handle->ledger));
+    batch->time_ms = ledger_stamp_ms(handle->ledger, head.time_ms);
     ledger_chain_next(&head.chain, batch, &batch->chain);
     writer->number = batch->number;
     add_row(store, batch);

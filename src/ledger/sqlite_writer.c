@@ -158,7 +158,7 @@ static enum cx_err add(struct sqlite_writer *w, struct ledger_record *record, st
         return err;
     struct ledger_batch *batch = &record->batch;
     batch->seq = head->seq + 1;
-    batch->time_ms = u64_max(head->time_ms, ledger_now_ms(w->ledger));
+    batch->time_ms = ledger_stamp_ms(w->ledger, head->time_ms);
     ledger_chain_next(&head->chain, batch, &batch->chain);
     err = insert_batch(w->insert, batch);
     if (!err)

@@ -525,3 +525,52 @@ TEST(ledger_sqlite, keeps_what_it_acknowledged_when_killed_at_any_moment)
     }
     CHECK(total > CRASHES);
 }
+
+/* ---- the writer's clock ---- */
+
+#include "ledger/ledger_clock.h"
+
+#define WALL 1700000000000ull
+
+TEST(ledger_clock, begins_with_the_systems_or_the_ledgers_whichever_is_later)
+{
+    struct ledger_clock early = {0}, late = {0};
+    CHECK_EQ(ledger_clock_ms(&early, WALL - 5, WALL, 77), WALL);
+    CHECK_EQ(ledger_clock_ms(&late, WALL + 5, WALL, 77), WALL + 5);
+}
+
+TEST(ledger_clock, goes_on_when_the_systems_clock_is_set_back)
+{
+    struct ledger_clock clock = {0};
+    uint64_t was = ledger_clock_ms(&clock, 0, WALL, 0);
+    uint64_t now = ledger_clock_ms(&clock, was, WALL - 600000 + 16000, 16000000);
+    CHECK_EQ(now, WALL + 15000);  // sixteen seconds, less a sixteenth
+    CHECK_EQ(ledger_clock_ms(&clock, now, WALL - 600000 + 32000, 32000000), WALL + 30000);
+}
+
+TEST(ledger_clock, does_not_jump_when_the_systems_clock_is_set_forward)
+{
+    struct ledger_clock clock = {0};
+    uint64_t was = ledger_clock_ms(&clock, 0, WALL, 0);
+    CHECK_EQ(ledger_clock_ms(&clock, was, WALL + 600000, 16000000), WALL + 17000);
+}
+
+TEST(ledger_clock, comes_to_agree_with_the_systems_clock)
+{
+    struct ledger_clock clock = {0};
+    uint64_t last = ledger_clock_ms(&clock, 0, WALL, 0);
+    for (uint64_t s = 1; s <= 2000; s++) {
+        uint64_t now = ledger_clock_ms(&clock, last, WALL - 60000 + s * 1000, s * 1000000);
+        CHECK(now >= last);
+        last = now;
+    }
+    CHECK_EQ(last, WALL - 60000 + 2000000);
+}
+
+TEST(ledger_clock, follows_another_writer_that_is_ahead)
+{
+    struct ledger_clock clock = {0};
+    ledger_clock_ms(&clock, 0, WALL, 0);
+    CHECK_EQ(ledger_clock_ms(&clock, WALL + 90000, WALL + 10, 10000), WALL + 90000);
+    CHECK(ledger_clock_ms(&clock, WALL + 90000, WALL + 1010, 1010000) > WALL + 90900);
+}
