@@ -12,6 +12,8 @@
 
 #define SNAPSHOT_EVERY 4  // seeds: one of so many goes through a snapshot
 #define REPLAY_EVERY   4  // seeds: one of so many is replayed from its file at the end
+#define PROGRESS_TICKS 2
+#define SETTLED_US     (15 * 1000000ull)  // after healing, until routers have found their way back
 
 /* ---- payloads ---- */
 
@@ -48,11 +50,70 @@ static void payloads_are_stored(struct checks *c, const struct sim_router *route
 
 /* ---- what routers apply ---- */
 
+/* docs/protocol.md, "Progress": once all is healed, what is due fires at most PROGRESS_TICKS heartbeats later. */
+static void time_goes_on(struct checks *c, uint64_t due_ms, uint64_t before_ms)
+{
+    uint64_t now_ms = core_now_ms(c->core), heartbeat_ms = view_params(c->core)->heartbeat_ms;
+    uint64_t since_ms = u64_max(due_ms, before_ms);
+    c->sim->check.looks[CHECKER_PROGRESS]++;
+    if (due_ms != TIME_NEVER && since_ms + PROGRESS_TICKS * heartbeat_ms < now_ms)
+        check_fail(&c->sim->check, CHECKER_PROGRESS, c->entries,
+                   "what was due at %" PRIu64 " waited until %" PRIu64 ", and a heartbeat takes %" PRIu64 " ms", due_ms,
+                   now_ms, heartbeat_ms);
+}
+
 static void on_entry(void *ctx, const struct sim_router *router, const struct replica_moment *moment)
 {
     struct checks *c = ctx;
-    if (sim_is_well(c->sim))
-        shadow_entry(c, router->number, moment);
+    if (!sim_is_well(c->sim))
+        return;
+    bool goes_on = c->core && moment->seq > c->entries && c->sim->phase == SIM_HEALED &&
+                   c->sim->now_us > c->healed_us + SETTLED_US;
+    uint64_t due_ms = goes_on ? core_next_tick_ms(c->core) : 0, before_ms = goes_on ? core_now_ms(c->core) : 0;
+    shadow_entry(c, router->number, moment);
+    if (goes_on && sim_is_well(c->sim))
+        time_goes_on(c, due_ms, before_ms);
+}
+
+/* Lines of --trace: what moved, in the words of terms.h. */
+static void trace_event(struct sim *sim, uint64_t seq, const struct event *e)
+{
+    unsigned long long at = seq;
+    if (e->type == EVENT_NODE_MOVED)
+        sim_trace(sim, "%llu node %02x%02x %s > %s %s", at, e->node_moved.node.b[0], e->node_moved.node.b[1],
+                  term_name(TERM_node_state, e->node_moved.from), term_name(TERM_node_state, e->node_moved.to),
+                  term_name(TERM_node_reason, e->node_moved.reason));
+    else if (e->type == EVENT_SESSION_MOVED)
+        sim_trace(sim, "%llu session %llx %s > %s %s", at, (unsigned long long)e->session_moved.session,
+                  term_name(TERM_session_state, e->session_moved.from),
+                  term_name(TERM_session_state, e->session_moved.to),
+                  term_name(TERM_session_reason, e->session_moved.reason));
+    else if (e->type == EVENT_TASK_MOVED)
+        sim_trace(sim, "%llu task %llx %s > %s %s, attempt %u", at, (unsigned long long)e->task_moved.task,
+                  term_name(TERM_task_state, e->task_moved.from), term_name(TERM_task_state, e->task_moved.to),
+                  term_name(TERM_fail_cause, e->task_moved.cause), e->task_moved.attempt);
+    else if (e->type == EVENT_ASSIGNMENT_MOVED)
+        sim_trace(sim, "%llu lease %llu of %02x%02x %s > %s %s", at, (unsigned long long)e->assignment_moved.lease,
+                  e->assignment_moved.node.b[0], e->assignment_moved.node.b[1],
+                  term_name(TERM_assignment_state, e->assignment_moved.from),
+                  term_name(TERM_assignment_state, e->assignment_moved.to),
+                  term_name(TERM_fail_cause, e->assignment_moved.cause));
+    else if (e->type == EVENT_ROUND_MOVED)
+        sim_trace(sim, "%llu round %llx %s > %s %s", at, (unsigned long long)e->round_moved.round,
+                  term_name(TERM_round_state, e->round_moved.from), term_name(TERM_round_state, e->round_moved.to),
+                  term_name(TERM_abort_reason, e->round_moved.reason));
+    else if (e->type == EVENT_NODE_ATTACHED || e->type == EVENT_NODE_DETACHED)
+        sim_trace(sim, "%llu node %02x%02x %s", at, e->node_attached.node.b[0], e->node_attached.node.b[1],
+                  e->type == EVENT_NODE_ATTACHED ? "attached" : "detached");
+}
+
+static void on_event(void *ctx, const struct sim_router *router, const struct replica_moment *moment,
+                     const struct event *event)
+{
+    struct checks *c = ctx;
+    cx_maybe(router != NULL);
+    if (c->sim->trace && moment->seq == c->entries && !moment->replaying)
+        trace_event(c->sim, moment->seq, event);
 }
 
 static void on_router_open(void *ctx, const struct sim_router *router, const struct core *core, uint64_t seq)
@@ -153,6 +214,8 @@ static void last_look(struct checks *c)
 static void on_phase(void *ctx, enum sim_phase phase)
 {
     struct checks *c = ctx;
+    if (phase == SIM_HEALED)
+        c->healed_us = c->sim->now_us;
     if (phase == SIM_HEALED && c->core && !c->second && c->sim->swarm.seed % SNAPSHOT_EVERY == 0 && sim_is_well(c->sim))
         shadow_snapshot(c);
     if (phase == SIM_OVER && sim_is_well(c->sim))
@@ -168,8 +231,12 @@ struct checks *checks_open(struct sim *sim)
         c->honest[i] = *key_address(role_key(ROLE_MINER, i));
     c->out = (struct event_list){calloc(EVENTS_PER_COMMAND_MAX, sizeof(struct event)), EVENTS_PER_COMMAND_MAX, 0};
     cx_assert(c->out.event);
-    c->observer = (struct sim_observer){
-        .ctx = c, .on_router_open = on_router_open, .on_entry = on_entry, .on_told = on_told, .on_phase = on_phase};
+    c->observer = (struct sim_observer){.ctx = c,
+                                        .on_router_open = on_router_open,
+                                        .on_entry = on_entry,
+                                        .on_event = on_event,
+                                        .on_told = on_told,
+                                        .on_phase = on_phase};
     sim_observe(sim, &c->observer);
     return c;
 }

@@ -52,6 +52,7 @@ struct checks {
     struct task_record *task;
     uint32_t tasks, task_cap;
     struct event_list out;
+    uint64_t healed_us;
     struct address honest[SWARM_MINERS_MAX];  // nodes; zero: none
 };
 

@@ -508,4 +508,7 @@ static void stream_unsaid(struct tale *t)
     t->core->session_queue.task[(uint32_t)v.id].flags ^= TASK_STREAMED;
     t->told = true;
 }
-TEST(sim_check, state) { caught(stream_unsaid, CHECKER_STATE); }
+TEST(sim_check, state)
+{
+    caught(stream_unsaid, CHECKER_STATE);
+}
