@@ -194,7 +194,7 @@ crash: $(BUILD)/corten $(BUILD)/crash_shim.so
 # ---- the core without a C library ----------------------------------------------------------------
 
 WASM_SRC := $(wildcard src/core/*.c) tools/wasm/replay.c src/crypto/keccak.c src/crypto/blake3.c src/crypto/eip712.c \
-    $(patsubst %,src/base/%.c,amount arena assert bytes fenwick heap id_map mem prng slots text types)
+    $(patsubst %,src/base/%.c,amount arena assert fenwick heap id_map mem prng slots text)
 WASM_OBJ := $(WASM_SRC:%.c=$(BUILD)/wasm/%.o)
 
 $(BUILD)/wasm/%.o: %.c $(BUILD)/flags
@@ -216,7 +216,7 @@ unit: $(BUILD)/unit
 # ---- measuring -----------------------------------------------------------------------------------
 
 # Each of these is bench/NAME.c and becomes build/bench/NAME; the rest of bench/ is what they share.
-BENCH_PROGRAMS := core queue
+BENCH_PROGRAMS := core hot queue
 BENCH := $(BENCH_PROGRAMS:%=$(BUILD)/bench/%)
 BENCH_LIB := $(filter-out $(BENCH:%=%.o),$(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/*.c)))
 # The servers that bench/queue measures beside ours have client libraries of their own.

@@ -2,23 +2,6 @@
 
 #include "base/assert.h"
 
-bool amount_add(struct amount a, struct amount b, struct amount *ret_sum)
-{
-    uint64_t sum;
-    if (__builtin_add_overflow(a.credits, b.credits, &sum))
-        return false;
-    *ret_sum = amount_of(sum);
-    return true;
-}
-
-bool amount_sub(struct amount a, struct amount b, struct amount *ret_rest)
-{
-    if (b.credits > a.credits)
-        return false;
-    *ret_rest = amount_of(a.credits - b.credits);
-    return true;
-}
-
 /* a × b as high × 2^64 + low, from 32-bit halves: the core has no 128-bit integers, and compilers check the
  * overflow of a 64-bit product by one. */
 static void mul_wide(uint64_t a, uint64_t b, uint64_t *ret_high, uint64_t *ret_low)

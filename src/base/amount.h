@@ -17,9 +17,22 @@ static inline bool amount_eq(struct amount a, struct amount b) { return a.credit
 static inline struct amount amount_min(struct amount a, struct amount b) { return amount_less(a, b) ? a : b; }
 
 /* False, and nothing written, where the sum passes 2^64 - 1. */
-bool amount_add(struct amount a, struct amount b, struct amount *ret_sum);
+static inline bool amount_add(struct amount a, struct amount b, struct amount *ret_sum)
+{
+    uint64_t sum;
+    if (__builtin_add_overflow(a.credits, b.credits, &sum))
+        return false;
+    *ret_sum = amount_of(sum);
+    return true;
+}
 /* False, and nothing written, where b > a. */
-bool amount_sub(struct amount a, struct amount b, struct amount *ret_rest);
+static inline bool amount_sub(struct amount a, struct amount b, struct amount *ret_rest)
+{
+    if (b.credits > a.credits)
+        return false;
+    *ret_rest = amount_of(a.credits - b.credits);
+    return true;
+}
 /* a × times; false on overflow. */
 bool amount_mul(struct amount a, uint64_t times, struct amount *ret_product);
 /* a × numerator / denominator, exact to the credit and rounded as the name says; false where the

@@ -88,16 +88,6 @@ void heap_remove(struct heap *heap, uint32_t item)
     sink(heap, heap->place[last]);
 }
 
-bool heap_has(const struct heap *heap, uint32_t item)
-{
-    cx_assert(item < heap->cap);
-    return heap->place[item] != SLOT_NONE;
-}
-
-uint32_t heap_top(const struct heap *heap) { return heap->count ? heap->item[0] : SLOT_NONE; }
-
-uint64_t heap_top_key(const struct heap *heap) { return heap->count ? heap->key[heap->item[0]] : TIME_NEVER; }
-
 void heap_check(const struct heap *heap)
 {
     cx_assert(heap->count <= heap->cap);

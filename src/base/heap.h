@@ -9,6 +9,7 @@
 #define CORTEN_BASE_HEAP_H
 
 #include "base/arena.h"
+#include "base/assert.h"
 #include "base/types.h"
 
 struct heap {
@@ -22,11 +23,18 @@ bool heap_init(struct heap *heap, struct arena *arena, uint32_t cap);
 /* Puts item in with this key, or moves it there. TIME_NEVER takes it out. */
 void heap_set(struct heap *heap, uint32_t item, uint64_t key);
 void heap_remove(struct heap *heap, uint32_t item);  // no-op when it is not in
-bool heap_has(const struct heap *heap, uint32_t item);
+static inline bool heap_has(const struct heap *heap, uint32_t item)
+{
+    cx_assert(item < heap->cap);
+    return heap->place[item] != SLOT_NONE;
+}
 /* The item with the least key, or SLOT_NONE. */
-uint32_t heap_top(const struct heap *heap);
+static inline uint32_t heap_top(const struct heap *heap) { return heap->count ? heap->item[0] : SLOT_NONE; }
 /* The least key, or TIME_NEVER. */
-uint64_t heap_top_key(const struct heap *heap);
+static inline uint64_t heap_top_key(const struct heap *heap)
+{
+    return heap->count ? heap->key[heap->item[0]] : TIME_NEVER;
+}
 void heap_check(const struct heap *heap);
 
 #endif

@@ -43,25 +43,6 @@ void slots_give(struct slots *slots, uint32_t slot)
     slots->free_head = slot;
 }
 
-uint64_t slots_id(const struct slots *slots, uint32_t slot)
-{
-    cx_assert(slots_is_live(slots, slot));
-    return (uint64_t)slots->generation[slot] << 32 | slot;
-}
-
-bool slots_is_live(const struct slots *slots, uint32_t slot)
-{
-    return slot < slots->used && slots->next_free[slot] == SLOT_LIVE;
-}
-
-uint32_t slots_find(const struct slots *slots, uint64_t id)
-{
-    uint32_t slot = (uint32_t)id;
-    if (!slots_is_live(slots, slot) || slots->generation[slot] != id >> 32)
-        return SLOT_NONE;
-    return slot;
-}
-
 void slots_check(const struct slots *slots)
 {
     uint32_t live = 0, free = 0;

@@ -12,6 +12,7 @@
 #define CORTEN_BASE_SLOTS_H
 
 #include "base/arena.h"
+#include "base/assert.h"
 #include "base/types.h"
 
 #define SLOT_LIVE (UINT32_MAX - 1)
@@ -36,10 +37,21 @@ static inline bool slots_has_room(const struct slots *slots)
 }
 /* Ends the id of a live slot. */
 void slots_give(struct slots *slots, uint32_t slot);
-uint64_t slots_id(const struct slots *slots, uint32_t slot);
-bool slots_is_live(const struct slots *slots, uint32_t slot);
+static inline bool slots_is_live(const struct slots *slots, uint32_t slot)
+{
+    return slot < slots->used && slots->next_free[slot] == SLOT_LIVE;
+}
+static inline uint64_t slots_id(const struct slots *slots, uint32_t slot)
+{
+    cx_assert(slots_is_live(slots, slot));
+    return (uint64_t)slots->generation[slot] << 32 | slot;
+}
 /* The live slot that id names, or SLOT_NONE. */
-uint32_t slots_find(const struct slots *slots, uint64_t id);
+static inline uint32_t slots_find(const struct slots *slots, uint64_t id)
+{
+    uint32_t slot = (uint32_t)id;
+    return slots_is_live(slots, slot) && slots->generation[slot] == id >> 32 ? slot : SLOT_NONE;
+}
 void slots_check(const struct slots *slots);
 
 #endif

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/mem.h"
+
 /* Bytes somebody else owns; valid as long as the owner says. */
 struct span {
     const uint8_t *data;
@@ -28,10 +30,13 @@ struct hash {
 #define ARRAY_COUNT(a) (sizeof(a) / sizeof *(a))
 
 /* Constant time is not needed: neither is ever a secret. */
-bool address_eq(const struct address *a, const struct address *b);
-bool address_is_zero(const struct address *a);
-bool hash_eq(const struct hash *a, const struct hash *b);
-bool hash_is_zero(const struct hash *h);
+static inline bool address_eq(const struct address *a, const struct address *b)
+{
+    return memcmp(a->b, b->b, sizeof a->b) == 0;
+}
+static inline bool address_is_zero(const struct address *a) { return address_eq(a, &(struct address){{0}}); }
+static inline bool hash_eq(const struct hash *a, const struct hash *b) { return memcmp(a->b, b->b, sizeof a->b) == 0; }
+static inline bool hash_is_zero(const struct hash *h) { return hash_eq(h, &(struct hash){{0}}); }
 
 static inline uint32_t u32_min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static inline uint32_t u32_max(uint32_t a, uint32_t b) { return a > b ? a : b; }

@@ -129,7 +129,8 @@ enum verdict account_router_heartbeat(struct account_book *book, const struct cm
 /* The present entry's router lives: it has just appended. */
 void account_router_heard(struct account_book *book);
 
-/* Routers, by slot. */
+/* Routers, by slot: all there ever were lie below this. */
+static inline uint32_t routers_used(const struct account_book *book) { return book->router_count; }
 uint32_t router_find(const struct account_book *book, const struct address *address);  // not REMOVED; or SLOT_NONE
 bool router_is_present(const struct account_book *book, uint32_t router);
 const struct address *router_address(const struct account_book *book, uint32_t router);

@@ -69,6 +69,41 @@ uint32_t command_encode(const struct command *cmd, const uint8_t (*signature)[65
     return w.ok ? w.size : 0;
 }
 
+static struct amount get_amount(struct bytes_reader *r) { return amount_of(bytes_get_u64(r)); }
+
+static struct span get_bytes(struct bytes_reader *r, uint32_t max)
+{
+    uint16_t size = bytes_get_u16(r);
+    r->ok = r->ok && size <= max;
+    return bytes_get_span(r, size);
+}
+
+/* Straight code for each command and not a walk over its fields: every entry comes this way. */
+static void decode_fields(struct bytes_reader *r, struct command *cmd)
+{
+#define GET_u8(to)      to = bytes_get_u8(r)
+#define GET_u16(to)     to = bytes_get_u16(r)
+#define GET_u32(to)     to = bytes_get_u32(r)
+#define GET_u64(to)     to = bytes_get_u64(r)
+#define GET_amount(to)  to = get_amount(r)
+#define GET_address(to) bytes_get(r, to.b, sizeof to.b)
+#define GET_hash(to)    bytes_get(r, to.b, sizeof to.b)
+    // clang-format off
+    switch (cmd->type) {
+#define COMMAND(id, name, NAME, authority, replay) case COMMAND_##NAME:
+#define FIELD(command, name, type) GET_##type(cmd->command.name);
+#define BYTES(command, name, max)  cmd->command.name = get_bytes(r, max);
+#define END(name) return;
+#include "core/command.def"
+#undef COMMAND
+#undef FIELD
+#undef BYTES
+#undef END
+    case COMMAND_TYPE_END: cx_assert(false);
+    }
+    // clang-format on
+}
+
 bool command_decode(struct span bytes, struct command *ret_cmd, const uint8_t **ret_signature)
 {
     if (bytes.size > ENTRY_SIZE_MAX)
@@ -79,7 +114,7 @@ bool command_decode(struct span bytes, struct command *ret_cmd, const uint8_t **
     if (!info)
         return false;
     ret_cmd->type = info->type;
-    fields_decode(info->fields, &r, &ret_cmd->genesis);
+    decode_fields(&r, ret_cmd);
     ret_cmd->signer_count = bytes_get_u8(&r);
     bool is_signed = ret_cmd->signer_count > 0;
     ret_cmd->nonce = is_signed ? bytes_get_u64(&r) : 0;

@@ -17,7 +17,8 @@
 #undef END
 
 static const struct event_info table[EVENT_TYPE_END] = {
-#define EVENT(id, name, NAME) [id] = {EVENT_##NAME, #name, {name##_fields, ARRAY_COUNT(name##_fields)}},
+#define EVENT(id, name, NAME) \
+    [id] = {EVENT_##NAME, #name, sizeof(struct evt_##name), {name##_fields, ARRAY_COUNT(name##_fields)}},
 #define FIELD(event, name, type)
 #define BYTES(event, name, max)
 #define END(name)
@@ -126,7 +127,7 @@ struct event *event_add(struct event_list *list, enum event_type type)
 {
     cx_assert(list->count < list->cap);
     struct event *event = &list->event[list->count++];
-    memset(event, 0, sizeof *event);
+    memset(event, 0, offsetof(struct event, network_opened) + table[type].size);
     event->type = type;
     return event;
 }

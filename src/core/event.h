@@ -54,6 +54,7 @@ struct event_list {
 struct event_info {
     enum event_type type;
     const char *name;  // "task_moved"
+    uint32_t size;     // of its struct
     struct field_list fields;
 };
 

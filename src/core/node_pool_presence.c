@@ -162,10 +162,8 @@ enum verdict node_pool_detach(struct node_pool *pool, const struct cmd_node_deta
 
 uint32_t node_pool_link_to_turn(const struct node_pool *pool)
 {
-    for (uint32_t i = 0; i < ROUTERS_MAX; i++) {
+    for (uint32_t i = 0; i < routers_used(pool->account); i++) {
         uint32_t up = pool->router[i].up, down = pool->router[i].down;
-        if (up == SLOT_NONE && down == SLOT_NONE)
-            continue;
         uint32_t turn = router_is_present(pool->account, i) ? down : up;
         if (turn != SLOT_NONE)
             return turn;

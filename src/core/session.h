@@ -77,15 +77,15 @@ struct session {
     bool degraded, marked, waits;
 };
 struct member {
-    uint32_t session;           // SLOT_NONE: in none
-    uint32_t out_of;            // the session that released it for re-test and counts it; SLOT_NONE
-    uint32_t prev, next;        // in the list of either
+    uint32_t session;               // SLOT_NONE: in none
+    uint32_t out_of;                // the session that released it for re-test and counts it; SLOT_NONE
+    uint32_t prev, next;            // in the list of either
     uint32_t free_prev, free_next;  // in its session's list of those with a free slot
-    uint32_t in_flight, tasks;  // assignments now; tasks since it was reserved
-    uint64_t until_ms;          // when its reservation ends; TIME_NEVER
-    uint64_t idle_ms;           // since when it has no assignment; meaningful without one
-    uint64_t turn_ms;           // when it is looked at again; TIME_NEVER
-    enum release_reason why;    // leaving: what for
+    uint32_t in_flight, tasks;      // assignments now; tasks since it was reserved
+    uint64_t until_ms;              // when its reservation ends; TIME_NEVER
+    uint64_t idle_ms;               // since when it has no assignment; meaningful without one
+    uint64_t turn_ms;               // when it is looked at again; TIME_NEVER
+    enum release_reason why;        // leaving: what for
     bool dedicated;
     bool leaving;  // gets no task any more; released when in_flight is 0
     bool away;     // absent, as the queue told
@@ -176,7 +176,7 @@ struct member_wish {
     uint32_t avoid_count;
     const uint32_t *shun;
     uint32_t shun_count;
-    uint64_t dice;
+    uint64_t task, draw;  // its id, and the number of the draw: docs/protocol.md, "Randomness"
 };
 static inline bool session_has_free(const struct session_book *book, uint32_t session)
 {

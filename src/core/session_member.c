@@ -2,6 +2,9 @@
 #include "base/assert.h"
 #include "core/session_parts.h"
 
+/* Dice: docs/protocol.md, "Randomness". */
+#define MEMBER_TAG "corten/m"
+
 /* ---- coming and going ---- */
 
 static void list_add(struct session_book *book, uint32_t *head, uint32_t node)
@@ -264,10 +267,10 @@ static bool will_do(const struct session_book *book, const struct member_wish *w
            model->price_out <= p->price_out_max;
 }
 
-static uint64_t rank_of(const struct session_book *book, const struct member_wish *wish, uint32_t node)
+static uint64_t rank_of(const struct session_book *book, const struct member_wish *wish, uint64_t dice, uint32_t node)
 {
     uint64_t load = ((uint64_t)book->member[node].in_flight << 8) / node_pool_node(book->node_pool, node)->slots;
-    uint64_t chance = (wish->dice ^ node) * 0x9e3779b97f4a7c15u >> 40;
+    uint64_t chance = (dice ^ node) * 0x9e3779b97f4a7c15u >> 40;
     uint64_t shunned = is_in(wish->shun, wish->shun_count, node);
     return shunned << 63 | load << 24 | chance;
 }
@@ -298,9 +301,12 @@ bool session_pick_members(const struct session_book *book, const struct member_w
     for (uint32_t node = s->free_head; node != SLOT_NONE; node = book->member[node].free_next) {
         if (!will_do(book, wish, node))
             continue;
-        candidate[candidates].node = node;
-        candidate[candidates++].rank = rank_of(book, wish, node);
+        candidate[candidates++].node = node;
     }
+    /* Of less there is no choice, and so no draw. */
+    uint64_t dice = candidates > 1 ? step_dice(&book->dice, MEMBER_TAG, wish->task, wish->draw) : 0;
+    for (uint32_t i = 0; i < candidates; i++)
+        candidate[i].rank = rank_of(book, wish, dice, candidate[i].node);
     /* The best of each operator in turn: no other choice could find more operators. */
     while (picked < wish->want) {
         uint32_t best = SLOT_NONE;

@@ -127,7 +127,7 @@ void queue_unpark(struct session_queue *queue, uint32_t task)
 
 uint32_t queue_returned_router(const struct session_queue *queue)
 {
-    for (uint32_t router = 0; router < ROUTERS_MAX; router++)
+    for (uint32_t router = 0; router < routers_used(queue->account); router++)
         if (queue->parked[router] > 0 && router_is_present(queue->account, router))
             return router;
     return SLOT_NONE;

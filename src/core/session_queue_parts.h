@@ -17,8 +17,7 @@
 #include "core/session_queue.h"
 
 /* Dice: docs/protocol.md, "Randomness". */
-#define MEMBER_TAG "corten/m"
-#define SEED_TAG   "corten/s"
+#define SEED_TAG "corten/s"
 
 /* Most nodes that one task's attempts can have failed on. */
 #define FAILED_NODES_MAX 64

@@ -22,9 +22,6 @@ static void add_once(uint32_t *nodes, uint32_t *count, uint32_t cap, uint32_t no
 void queue_wish(const struct session_queue *queue, uint32_t task, bool replaces, struct queue_wish *ret_wish)
 {
     const struct task *t = &queue->task[task];
-    struct hash dice;
-    bool has_beacon = cognitive_dice(queue->cognitive, &dice);
-    cx_maybe(has_beacon);  // without one the chain is as good, and receipts say so
     uint64_t draw = replaces ? t->attempt + 256u * (t->replaced + 1u) : t->attempt + 1u;
     ret_wish->wish = (struct member_wish){
         .session = t->session,
@@ -33,7 +30,8 @@ void queue_wish(const struct session_queue *queue, uint32_t task, bool replaces,
         .context = queue_context(queue, task),
         .avoid = ret_wish->avoid,
         .shun = ret_wish->shun,
-        .dice = step_dice(&dice, MEMBER_TAG, slots_id(&queue->tasks, task), draw),
+        .task = slots_id(&queue->tasks, task),
+        .draw = draw,
     };
     for (uint32_t row = t->assignment; row != SLOT_NONE; row = queue->assignment[row].next) {
         const struct assignment *a = &queue->assignment[row];

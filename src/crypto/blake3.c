@@ -247,8 +247,12 @@ void blake3_add(struct blake3 *b, const void *data, size_t size)
 
 static void store(const uint32_t h[8], struct hash *ret_hash)
 {
-    for (uint32_t i = 0; i < sizeof ret_hash->b; i++)
-        ret_hash->b[i] = (uint8_t)(h[i / 4] >> (i % 4 * 8));
+    for (uint32_t i = 0; i < sizeof ret_hash->b / 4; i++) {
+        ret_hash->b[4 * i] = (uint8_t)h[i];
+        ret_hash->b[4 * i + 1] = (uint8_t)(h[i] >> 8);
+        ret_hash->b[4 * i + 2] = (uint8_t)(h[i] >> 16);
+        ret_hash->b[4 * i + 3] = (uint8_t)(h[i] >> 24);
+    }
 }
 
 void blake3_end(struct blake3 *b, struct hash *ret_hash)

@@ -227,7 +227,7 @@ static void work(struct play *p)
         return;
     session_task_began(&w->session, session);
     const struct session_policy *policy = session_policy(&w->session, session);
-    struct member_wish wish = {.session = session, .want = policy->redundancy, .dice = prng_next(&p->prng)};
+    struct member_wish wish = {.session = session, .want = policy->redundancy, .draw = prng_next(&p->prng)};
     if (session_state(&w->session, session) != SESSION_ACTIVE || !session_pick_members(&w->session, &wish, node)) {
         session_waiting(&w->session, session, w->step.now_ms);
         return;

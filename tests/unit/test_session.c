@@ -697,7 +697,7 @@ TEST(session, a_member_that_leaves_drains_and_is_replaced)
     world_settle(w);
     CHECK_EQ(world_state(w, n), NODE_LEAVING);
     CHECK_EQ(at(w, session)->here, 1); /* the replacement */
-    struct member_wish wish = {.session = session, .router = 0, .want = 1, .dice = 3};
+    struct member_wish wish = {.session = session, .router = 0, .want = 1, .draw = 3};
     uint32_t picked;
     CHECK(session_pick_members(&w->session, &wish, &picked));
     CHECK(picked != member);
@@ -846,7 +846,7 @@ TEST(session, a_node_is_let_go_after_so_many_tasks_once_it_is_idle)
     world_settle(w);
     CHECK(w->session.member[member].leaving);
     CHECK_EQ(at(w, session)->nodes, 2); /* its replacement is there already */
-    struct member_wish wish = {.session = session, .router = 0, .want = 1, .dice = 3};
+    struct member_wish wish = {.session = session, .router = 0, .want = 1, .draw = 3};
     uint32_t picked;
     CHECK(session_pick_members(&w->session, &wish, &picked));
     CHECK(picked != member);
@@ -938,7 +938,7 @@ TEST(session, picks_the_least_loaded)
     struct member_wish wish = {.session = session, .router = 0, .want = 1};
     session_member_busy(&w->session, 0);
     session_member_busy(&w->session, 2);
-    for (wish.dice = 0; wish.dice < 20; wish.dice++) {
+    for (wish.draw = 0; wish.draw < 20; wish.draw++) {
         CHECK(pick(w, &wish, picked));
         CHECK_EQ(picked[0], 1);
     }
@@ -955,7 +955,7 @@ TEST(session, equals_are_picked_by_chance)
     struct world *w = with_nodes(3);
     struct member_wish wish = {.session = open_nodes(w, 3, 3), .router = 0, .want = 1};
     uint32_t seen = 0, picked;
-    for (wish.dice = 0; wish.dice < 64; wish.dice++) {
+    for (wish.draw = 0; wish.draw < 64; wish.draw++) {
         CHECK(pick(w, &wish, &picked));
         seen |= 1u << picked;
     }
@@ -979,7 +979,7 @@ TEST(session, picks_who_suits)
     wish.want = 2;
     CHECK(!pick(w, &wish, picked));
     wish = (struct member_wish){.session = wish.session, .router = 0, .want = 2, .shun = shun, .shun_count = 1};
-    for (wish.dice = 0; wish.dice < 20; wish.dice++) {
+    for (wish.draw = 0; wish.draw < 20; wish.draw++) {
         CHECK(pick(w, &wish, picked));
         CHECK(picked[0] != 2 && picked[1] != 2); /* it failed this task before: last */
     }
@@ -1006,7 +1006,7 @@ TEST(session, with_diversity_one_of_each_operator)
     uint32_t session = open_nodes(w, 4, 4), picked[3];
     struct member_wish wish = {.session = session, .router = 0, .want = 2};
     w->session.session[session].policy.diversity = true;
-    for (wish.dice = 0; wish.dice < 40; wish.dice++) {
+    for (wish.draw = 0; wish.draw < 40; wish.draw++) {
         wish.want = 2;
         CHECK(pick(w, &wish, picked));
         CHECK(picked[0] / 2 != picked[1] / 2);
@@ -1015,7 +1015,7 @@ TEST(session, with_diversity_one_of_each_operator)
     }
     uint32_t avoid[1] = {0};
     wish = (struct member_wish){.session = session, .router = 0, .want = 1, .avoid = avoid, .avoid_count = 1};
-    for (wish.dice = 0; wish.dice < 40; wish.dice++) {
+    for (wish.draw = 0; wish.draw < 40; wish.draw++) {
         CHECK(pick(w, &wish, picked));
         CHECK(picked[0] >= 2); /* the other of the first operator counts as taken */
     }
