@@ -159,5 +159,5 @@ int main(int argc, char **argv)
     if (!choice.json)
         printf("%llu passed, %llu failed\n", (unsigned long long)(all.seeds - all.failed),
                (unsigned long long)all.failed);
-    return all.failed > 0;
+    return all.failed > 0 || !report_is_just(&all);
 }

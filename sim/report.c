@@ -2,6 +2,7 @@
 #include "sim/disk.h"
 
 #include "base/assert.h"
+#include "sim/check_world.h"
 #include "sim/computer.h"
 #include "sim/disk.h"
 #include "sim/swarm.h"
@@ -99,6 +100,8 @@ void report_end(struct report *report, const struct sim *sim)
         add_disk(report, disk_stats(sim->computer[i]->disk));
     for (uint32_t i = 0; i < CHECKER_COUNT; i++)
         report->looks[i] += sim->check.looks[i];
+    report->honest_audits += sim->check.honest_audits;
+    report->honest_condemned += sim->check.honest_condemned;
     mix(report, sim->events_fired);
     mix(report, sim->now_us);
 }
@@ -215,12 +218,17 @@ void report_print_seed(const struct report *one, const struct sim *sim, struct b
     buf_printf(out, "\n  repeat: build/sim --seed %llu\n", (unsigned long long)sim->swarm.seed);
 }
 
+bool report_is_just(const struct report *all) { return check_honest_bound(all->honest_audits, all->honest_condemned); }
+
 void report_print(const struct report *all, double seconds, struct buf *out)
 {
     const struct counters counters[] = REPORT_COUNTERS(all);
     for (size_t i = 0; i < ARRAY_COUNT(counters); i++)
         print_counters(&counters[i], out);
     print_arrows(all, out);
+    buf_printf(out, "honest: %llu audits decided, %llu condemned: %s the bound of one in 1,000 per 10,000 audits\n",
+               (unsigned long long)all->honest_audits, (unsigned long long)all->honest_condemned,
+               report_is_just(all) ? "within" : "FAILED, honest:");
     buf_printf(out,
                "%llu seeds, %llu simulated s, %llu steps, %llu entries, %llu tasks ended, %llu completed, %llu told, "
                "%llu denied, trail %016llx\n",
@@ -270,9 +278,12 @@ void report_json(const struct report *all, double seconds, struct buf *out)
     json_arrows(all, out);
     buf_printf(out,
                "\"seeds\":%llu,\"failed\":%llu,\"simulated_ms\":%llu,\"steps\":%llu,\"entries\":%llu,\"lives\":%llu,"
-               "\"completed\":%llu,\"told\":%llu,\"denied\":%llu,\"seconds\":%.3f,\"trail\":\"%016llx\"}\n",
+               "\"completed\":%llu,\"honest_audits\":%llu,\"honest_condemned\":%llu,\"told\":%llu,\"denied\":%llu,"
+               "\"seconds\":%.3f,\"trail\":\"%016llx\"}\n",
+               "\"seconds\":%.3f,\"trail\":\"%016llx\"}\n",
                (unsigned long long)all->seeds, (unsigned long long)all->failed,
                (unsigned long long)(all->simulated_us / 1000), (unsigned long long)all->steps,
                (unsigned long long)all->entries, (unsigned long long)all->lives, (unsigned long long)all->completed,
+               (unsigned long long)all->honest_audits, (unsigned long long)all->honest_condemned,
                (unsigned long long)all->told, (unsigned long long)all->denied, seconds, (unsigned long long)all->trail);
 }

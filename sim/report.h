@@ -37,6 +37,7 @@ struct report {
     uint64_t arrow[REPORT_KIND_COUNT][REPORT_STATES_MAX][REPORT_STATES_MAX];
     uint64_t fault[FAULT_COUNT];
     uint64_t looks[CHECKER_COUNT];
+    uint64_t honest_audits, honest_condemned;  // judged over all seeds: check_world.h
 };
 
 struct report_watch {
@@ -56,6 +57,8 @@ void report_add(struct report *to, const struct report *one);
 void report_print_seed(const struct report *one, const struct sim *sim, struct buf *out);
 /* All seeds: totals, coverage, what was never reached. seconds: of this machine, for the rates. */
 void report_print(const struct report *all, double seconds, struct buf *out);
+/* Whether the honest were condemned no more often than chance allows. */
+bool report_is_just(const struct report *all);
 void report_json(const struct report *all, double seconds, struct buf *out);
 
 #endif
