@@ -161,8 +161,14 @@ const struct adversary_oracle_stats *adversary_oracle_stats(const struct adversa
 
 struct sim;
 struct adversaries;
+struct scores;
 /* Those that the world's swarm asks for, each on a computer of its own. */
 struct adversaries *adversaries_open(struct sim *sim);
-void adversaries_close(struct adversaries *adversaries);
+/* The network heals: those whose cheat is to let time pass go away; the others go on. */
+void adversaries_heal(struct adversaries *adversaries);
+/* So many oracles lie as make a quorum: nothing is promised but that entries, money and digests are right. */
+bool adversaries_rule(const struct sim *sim);
+/* Adds what became of them. Takes NULL. */
+void adversaries_close(struct adversaries *adversaries, struct scores *scores);
 
 #endif

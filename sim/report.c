@@ -229,6 +229,7 @@ void report_print(const struct report *all, double seconds, struct buf *out)
     buf_printf(out, "honest: %llu audits decided, %llu condemned: %s the bound of one in 1,000 per 10,000 audits\n",
                (unsigned long long)all->honest_audits, (unsigned long long)all->honest_condemned,
                report_is_just(all) ? "within" : "FAILED, honest:");
+    scores_print(&all->scores, out);
     buf_printf(out,
                "%llu seeds, %llu simulated s, %llu steps, %llu entries, %llu tasks ended, %llu completed, %llu told, "
                "%llu denied, trail %016llx\n",
@@ -276,6 +277,7 @@ void report_json(const struct report *all, double seconds, struct buf *out)
     for (size_t i = 0; i < ARRAY_COUNT(counters); i++)
         json_counters(&counters[i], out);
     json_arrows(all, out);
+    scores_json(&all->scores, out);
     buf_printf(out,
                "\"seeds\":%llu,\"failed\":%llu,\"simulated_ms\":%llu,\"steps\":%llu,\"entries\":%llu,\"lives\":%llu,"
                "\"completed\":%llu,\"honest_audits\":%llu,\"honest_condemned\":%llu,\"told\":%llu,\"denied\":%llu,"

@@ -11,6 +11,7 @@
 #include "core/event.h"
 #include "core/verdict.h"
 #include "sim/observe.h"
+#include "sim/score.h"
 
 #define REPORT_STATES_MAX 16  // of one kind of thing
 
@@ -38,6 +39,7 @@ struct report {
     uint64_t fault[FAULT_COUNT];
     uint64_t looks[CHECKER_COUNT];
     uint64_t honest_audits, honest_condemned;  // judged over all seeds: check_world.h
+    struct scores scores;
 };
 
 struct report_watch {

@@ -75,7 +75,7 @@ static uint32_t cheating_oracles(const struct swarm *swarm)
 {
     uint32_t count = swarm->adversary[ADVERSARY_LYING_ORACLE];
     count += swarm->adversary[ADVERSARY_ABSENT_LEADER];
-    return count + swarm->adversary[ADVERSARY_DICE];
+    return count + swarm->adversary[ADVERSARY_DICE] + swarm->adversary[ADVERSARY_MEDDLER];
 }
 
 /* Small tables, so that a world opens quickly; short periods, so that much happens in it. */
@@ -181,6 +181,18 @@ static void fund_clients(struct roles *roles, struct founder *founder)
     }
 }
 
+/* Stakes that cheats can lose. */
+static void fund_cheats(struct roles *roles, struct founder *founder)
+{
+    uint32_t cheats = 0;
+    for (uint32_t i = 0; i < ADVERSARY_COUNT; i++)
+        cheats += roles->sim->swarm.adversary[i];
+    for (uint32_t i = 0; i < cheats; i++) {
+        struct hash reference = {{2, (uint8_t)(i + 1)}};
+        founder_deposit(founder, key_address(role_key(ROLE_ADVERSARY, i)), amount_of(SIM_CHEAT_BALANCE), &reference);
+    }
+}
+
 static void found(struct roles *roles, struct sim_router *r)
 {
     cx_auto(runtime) runtime = NULL;
@@ -196,6 +208,7 @@ static void found(struct roles *roles, struct sim_router *r)
                                                    .price_in_max = 10ull * SIM_PRICE_IN,
                                                    .price_out_max = 10ull * SIM_PRICE_OUT});
     fund_clients(roles, founder);
+    fund_cheats(roles, founder);
     founder_end(founder);
 }
 

@@ -23,6 +23,7 @@
 #define SIM_PRICE_IN      1000000  // a credit a token
 #define SIM_PRICE_OUT     2000000
 #define SIM_BALANCE       1000000000ull  // of each client's account
+#define SIM_CHEAT_BALANCE 1000000ull     // of each operator that cheats
 #define SIM_SHARED_LEDGER "mem:sim"
 
 /* Whose key: key_of_role(ROLE_MINER, 2). The same in every seed, so that signatures can be remembered. Adversaries take
@@ -69,7 +70,7 @@ struct roles {
     struct sim_miner miner[SWARM_MINERS_MAX];
     struct sim_oracle oracle[SWARM_ORACLES_MAX];
     struct payload_store *payload_keeper;  // likewise
-    struct ledger *keeper;  // a reader that keeps mem:sim while every router is down; NULL with sqlite
+    struct ledger *keeper;                 // a reader that keeps mem:sim while every router is down; NULL with sqlite
     const char *url[SWARM_ROUTERS_MAX];
     struct genesis genesis;
     struct founder founder;

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "sim/adversary.h"
 #include "sim/check_world.h"
 #include "sim/client.h"
 #include "sim/computer.h"
@@ -40,13 +41,14 @@ static void phase_one(struct sim *sim)
     observe_phase(sim, SIM_FAULTS_ON);
     run_while_waiting(sim, sim->now_us + 1000ull * sim->swarm.faults_ms);
     trouble_heal(sim->trouble);
+    adversaries_heal(sim->adversaries);
 }
 
 static void phase_two(struct sim *sim)
 {
     observe_phase(sim, SIM_HEALED);
     run_while_waiting(sim, sim->now_us + 1000ull * sim->swarm.healed_ms);
-    if (!sim_is_well(sim) || clients_are_done(sim->clients))
+    if (!sim_is_well(sim) || clients_are_done(sim->clients) || adversaries_rule(sim))
         return;
     struct buf who = {0};
     clients_explain(sim->clients, &who);
@@ -65,6 +67,8 @@ bool run_swarm(const struct swarm *swarm, bool trace, struct report *ret_report,
     trouble_prepare(sim);
     sim->roles = roles_open(sim);
     if (sim_is_well(sim))
+        sim->adversaries = adversaries_open(sim);
+    if (sim_is_well(sim))
         phase_one(sim);
     if (sim_is_well(sim))
         phase_two(sim);
@@ -75,6 +79,7 @@ bool run_swarm(const struct swarm *swarm, bool trace, struct report *ret_report,
         ret_report->denied = clients_refused(sim->clients);
         clients_close(sim->clients);
     }
+    adversaries_close(sim->adversaries, &ret_report->scores);
     report_end(ret_report, sim);
     report_print_seed(ret_report, sim, out);
     bool well = sim_is_well(sim);

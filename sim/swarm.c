@@ -21,6 +21,12 @@ const char *adversary_name(enum adversary_kind kind)
         [ADVERSARY_ABSENT_LEADER] = "absent_leader",
         [ADVERSARY_SILENT_ROUTER] = "silent_router",
         [ADVERSARY_DICE] = "dice",
+        [ADVERSARY_DECLINE] = "decline",
+        [ADVERSARY_NOISE] = "noise",
+        [ADVERSARY_FLAP] = "flap",
+        [ADVERSARY_MEDDLER] = "meddler",
+        [ADVERSARY_STALE_ROUTER] = "stale_router",
+        [ADVERSARY_CLIENT] = "cheating_client",
     };
     return kind < ADVERSARY_COUNT ? name[kind] : NULL;
 }

@@ -30,7 +30,13 @@ enum adversary_kind {
     ADVERSARY_LYING_ORACLE,    // says the contrary of what it saw
     ADVERSARY_ABSENT_LEADER,   // an oracle that heartbeats and leads nothing
     ADVERSARY_SILENT_ROUTER,   // falls silent with tasks in hand
-    ADVERSARY_DICE,            // an appender that tries to choose the beacon
+    ADVERSARY_DICE,            // an oracle that tries to choose the beacon
+    ADVERSARY_DECLINE,         // takes nothing
+    ADVERSARY_NOISE,           // garbage, frames that are too large, floods
+    ADVERSARY_FLAP,            // its socket comes and goes
+    ADVERSARY_MEDDLER,         // an oracle that reaches for what is another's, judges twice, starts another challenge
+    ADVERSARY_STALE_ROUTER,    // a second program with a router's key: of two epochs one is old
+    ADVERSARY_CLIENT,          // spends more than its budget, reads and goes, looks at others' tasks
     ADVERSARY_COUNT
 };
 const char *adversary_name(enum adversary_kind kind);
