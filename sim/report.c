@@ -282,7 +282,6 @@ void report_json(const struct report *all, double seconds, struct buf *out)
                "\"seeds\":%llu,\"failed\":%llu,\"simulated_ms\":%llu,\"steps\":%llu,\"entries\":%llu,\"lives\":%llu,"
                "\"completed\":%llu,\"honest_audits\":%llu,\"honest_condemned\":%llu,\"told\":%llu,\"denied\":%llu,"
                "\"seconds\":%.3f,\"trail\":\"%016llx\"}\n",
-               "\"seconds\":%.3f,\"trail\":\"%016llx\"}\n",
                (unsigned long long)all->seeds, (unsigned long long)all->failed,
                (unsigned long long)(all->simulated_us / 1000), (unsigned long long)all->steps,
                (unsigned long long)all->entries, (unsigned long long)all->lives, (unsigned long long)all->completed,
