@@ -3,10 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "sim/run.h"
 
 #define FRESH_SECONDS 60
+#define TRACES_FOLDER "tests/traces"
 #define TASKS_MAX     1000000
 
 static const char usage[] =
@@ -19,6 +21,7 @@ static const char usage[] =
     "  --tasks N      so many prompts a seed, in place of what it picks\n"
     "  --each         a line for each seed\n"
     "  --trace        what happens, as it happens; with --seed\n"
+    "  --save FOLDER  where a failing history is kept, shrunk, as a trace (tests/traces, where it is; none: no)\n"
     "  --json         the report as JSON\n"
     "  --help         this\n"
     "\n"
@@ -28,6 +31,7 @@ struct choice {
     uint64_t first, last;
     uint64_t seconds;  // 0: first..last
     uint64_t tasks;    // 0: as the seed picks
+    const char *save;  // NULL: nowhere
     bool calm, trace, json, single, each;
 };
 
@@ -58,6 +62,7 @@ static bool read_seeds(const char *text, struct choice *choice)
 static int read_options(int argc, char **argv, struct choice *choice)
 {
     *choice = (struct choice){.first = (uint64_t)time(NULL) * 1000, .last = UINT64_MAX, .seconds = FRESH_SECONDS};
+    choice->save = access(TRACES_FOLDER, W_OK) == 0 ? TRACES_FOLDER : NULL;
     for (int i = 1; i < argc; i++) {
         const char *option = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         bool good = true;
@@ -79,6 +84,10 @@ static int read_options(int argc, char **argv, struct choice *choice)
             i++;
         } else if (strcmp(option, "--calm") == 0) {
             choice->calm = true;
+        } else if (strcmp(option, "--save") == 0) {
+            good = value != NULL;
+            choice->save = value && strcmp(value, "none") != 0 ? value : NULL;
+            i++;
         } else if (strcmp(option, "--each") == 0) {
             choice->each = true;
         } else if (strcmp(option, "--trace") == 0) {
@@ -124,7 +133,7 @@ static bool run_one(const struct choice *choice, uint64_t seed, struct report *a
         buf_text(&out, "\n");
         print(&out);
     }
-    bool well = run_swarm(&swarm, choice->trace, &one, &out);
+    bool well = run_swarm(&swarm, &(struct run_options){choice->trace, choice->save}, &one, &out);
     report_add(all, &one);
     if ((choice->single || choice->each || !well) && !choice->json)
         print(&out);

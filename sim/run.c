@@ -9,6 +9,7 @@
 #include "sim/client.h"
 #include "sim/computer.h"
 #include "sim/disk.h"
+#include "sim/found.h"
 #include "sim/roles.h"
 #include "sim/trouble.h"
 
@@ -56,12 +57,14 @@ static void phase_two(struct sim *sim)
     buf_done(&who);
 }
 
-bool run_swarm(const struct swarm *swarm, bool trace, struct report *ret_report, struct buf *out)
+bool run_swarm(const struct swarm *swarm, const struct run_options *options, struct report *ret_report, struct buf *out)
 {
+    struct found found;
     disk_install(swarm->seed);
     struct sim *sim = sim_open(swarm);
     struct report_watch watch;
-    sim->trace = trace;
+    sim->trace = options->trace;
+    found_begin(&found, sim);
     report_watch(&watch, sim, ret_report);
     sim->checks = checks_open(sim);
     trouble_prepare(sim);
@@ -83,10 +86,13 @@ bool run_swarm(const struct swarm *swarm, bool trace, struct report *ret_report,
     report_end(ret_report, sim);
     report_print_seed(ret_report, sim, out);
     bool well = sim_is_well(sim);
+    if (!well && options->save && sim->check.checker < CHECKER_CORE_COUNT)
+        found_save(&found, swarm->seed, options->save, out);
     roles_close(sim->roles);
     trouble_close(sim->trouble);
     checks_close(sim->checks);
     sim_close(sim);
+    found_done(&found);
     disk_uninstall();
     return well;
 }
