@@ -141,37 +141,9 @@ static void listen_entry(void *ctx, const struct replica_moment *moment)
     observe_entry(r->sim, r, moment);
 }
 
-static void trace_moves(struct sim *sim, const struct replica_moment *moment, const struct event *event)
-{
-    const unsigned long long seq = moment->seq, now_ms = moment->now_ms;
-    if (event->type == EVENT_TASK_MOVED) {
-        const struct evt_task_moved *e = &event->task_moved;
-        sim_trace(sim, "#%llu @%llu task %llx %s>%s, %s until %llu", seq, now_ms, (unsigned long long)e->task,
-                  term_name(TERM_task_state, e->from), term_name(TERM_task_state, e->to),
-                  term_name(TERM_fail_cause, e->cause), (unsigned long long)e->deadline_ms);
-    } else if (event->type == EVENT_ASSIGNMENT_MOVED) {
-        const struct evt_assignment_moved *e = &event->assignment_moved;
-        sim_trace(sim, "#%llu @%llu task %llx lease %llx %s>%s, %s", seq, now_ms, (unsigned long long)e->task,
-                  (unsigned long long)e->lease, term_name(TERM_assignment_state, e->from),
-                  term_name(TERM_assignment_state, e->to), term_name(TERM_fail_cause, e->cause));
-    } else if (event->type == EVENT_NODE_MOVED) {
-        const struct evt_node_moved *e = &event->node_moved;
-        sim_trace(sim, "#%llu @%llu node %02x%02x %s>%s, %s", seq, now_ms, e->node.b[0], e->node.b[1],
-                  term_name(TERM_node_state, e->from), term_name(TERM_node_state, e->to),
-                  term_name(TERM_node_reason, e->reason));
-    } else if (event->type == EVENT_SESSION_MOVED) {
-        const struct evt_session_moved *e = &event->session_moved;
-        sim_trace(sim, "#%llu @%llu session %llx %s>%s, %s", seq, now_ms, (unsigned long long)e->session,
-                  term_name(TERM_session_state, e->from), term_name(TERM_session_state, e->to),
-                  term_name(TERM_session_reason, e->reason));
-    }
-}
-
 static void listen_event(void *ctx, const struct replica_moment *moment, const struct event *event)
 {
     const struct sim_router *r = ctx;
-    if (r->sim->trace && !moment->replaying)
-        trace_moves(r->sim, moment, event);
     observe_event(r->sim, r, moment, event);
 }
 
