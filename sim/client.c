@@ -509,6 +509,12 @@ void clients_close(struct clients *clients)
     free(clients);
 }
 
+void clients_stop_asking(struct clients *clients)
+{
+    for (uint32_t i = 0; i < clients->sim->swarm.clients; i++)
+        clients->client[i].left = u32_min(clients->client[i].left, 1);
+}
+
 bool clients_are_done(const struct clients *clients)
 {
     for (uint32_t i = 0; i < clients->sim->swarm.clients; i++)

@@ -50,6 +50,8 @@ struct told {
 /* Starts asking: swarm.tasks prompts, all together. */
 struct clients *clients_open(struct sim *sim);
 void clients_close(struct clients *clients);
+/* From now on nobody begins another prompt: what was asked gets its outcome, and that is all. */
+void clients_stop_asking(struct clients *clients);
 /* Every prompt has got its outcome. */
 bool clients_are_done(const struct clients *clients);
 /* How many prompts were answered, and how many ended otherwise. */

@@ -50,8 +50,7 @@ void __wrap_key_sign(const struct key *key, const struct hash *digest, uint8_t r
     remember(place_of(digest, ret_sig), digest, ret_sig, key_address(key));
 }
 
-enum cx_err __wrap_key_recover(const struct hash *digest, const uint8_t sig[SIGNATURE_SIZE],
-                               struct address *ret_signer)
+enum cx_err __wrap_key_recover(const struct hash *digest, const uint8_t sig[SIGNATURE_SIZE], struct address *ret_signer)
 {
     struct signature *s = place_of(digest, sig);
     if (s->known && hash_eq(&s->digest, digest) && memcmp(s->sig, sig, sizeof s->sig) == 0) {

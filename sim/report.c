@@ -238,8 +238,8 @@ void report_print(const struct report *all, double seconds, struct buf *out)
                (unsigned long long)all->completed, (unsigned long long)all->told, (unsigned long long)all->denied,
                (unsigned long long)all->trail);
     if (seconds > 0)
-        buf_printf(out, "%.1f s: %.0f tasks/s, %.0f entries/s, %.1f seeds/s\n", seconds, (double)all->lives / seconds,
-                   (double)all->entries / seconds, (double)all->seeds / seconds);
+        buf_printf(out, "%.1f CPU s: %.0f tasks/s, %.0f entries/s, %.1f seeds/s\n", seconds,
+                   (double)all->lives / seconds, (double)all->entries / seconds, (double)all->seeds / seconds);
 }
 
 static void json_counters(const struct counters *c, struct buf *out)
@@ -281,7 +281,7 @@ void report_json(const struct report *all, double seconds, struct buf *out)
     buf_printf(out,
                "\"seeds\":%llu,\"failed\":%llu,\"simulated_ms\":%llu,\"steps\":%llu,\"entries\":%llu,\"lives\":%llu,"
                "\"completed\":%llu,\"honest_audits\":%llu,\"honest_condemned\":%llu,\"told\":%llu,\"denied\":%llu,"
-               "\"seconds\":%.3f,\"trail\":\"%016llx\"}\n",
+               "\"cpu_seconds\":%.3f,\"trail\":\"%016llx\"}\n",
                (unsigned long long)all->seeds, (unsigned long long)all->failed,
                (unsigned long long)(all->simulated_us / 1000), (unsigned long long)all->steps,
                (unsigned long long)all->entries, (unsigned long long)all->lives, (unsigned long long)all->completed,

@@ -57,7 +57,7 @@ void report_add(struct report *to, const struct report *one);
 
 /* A line of one seed; then why it failed, if it did. */
 void report_print_seed(const struct report *one, const struct sim *sim, struct buf *out);
-/* All seeds: totals, coverage, what was never reached. seconds: of this machine, for the rates. */
+/* All seeds: totals, coverage, what was never reached. seconds: on a core, for the rates. */
 void report_print(const struct report *all, double seconds, struct buf *out);
 /* Whether the honest were condemned no more often than chance allows. */
 bool report_is_just(const struct report *all);

@@ -13,7 +13,8 @@
 #include "sim/roles.h"
 #include "sim/trouble.h"
 
-#define STEP_US 10000  // between two looks whether the clients are done
+#define STEP_US   10000        // between two looks whether the clients are done
+#define ASKING_US 60000000ull  // of phase two, in which clients go on asking
 
 void run_prepare(void)
 {
@@ -45,10 +46,14 @@ static void phase_one(struct sim *sim)
     adversaries_heal(sim->adversaries);
 }
 
+/* First it must serve again; then whatever was accepted must end within its deadlines. */
 static void phase_two(struct sim *sim)
 {
     observe_phase(sim, SIM_HEALED);
-    run_while_waiting(sim, sim->now_us + 1000ull * sim->swarm.healed_ms);
+    uint64_t healed_us = sim->now_us;
+    run_while_waiting(sim, healed_us + ASKING_US);
+    clients_stop_asking(sim->clients);
+    run_while_waiting(sim, healed_us + 1000ull * sim->swarm.healed_ms);
     if (!sim_is_well(sim) || clients_are_done(sim->clients) || adversaries_rule(sim))
         return;
     struct buf who = {0};

@@ -13,7 +13,7 @@
 #define SWARM_ORACLES_MAX 3
 #define SWARM_MINERS_MAX  8
 #define SWARM_CLIENTS_MAX 8
-#define SWARM_HEALED_MS   240000
+#define SWARM_HEALED_MS   420000  // more than the longest deadline of a task, and a client's patience
 
 /* adversary.h says what each does. */
 enum adversary_kind {
@@ -82,7 +82,8 @@ struct swarm {
 #define SWARM_NUMBERS(X)                                                                                               \
     X(routers)                                                                                                         \
     X(oracles)                                                                                                         \
-    X(miners) X(clients) X(shared_ledger) X(redundancy) X(validation) X(audit_bp) X(oracle_quorum) X(miner_slots)      \
+    X(miners)                                                                                                          \
+    X(clients) X(shared_ledger) X(redundancy) X(validation) X(audit_bp) X(oracle_quorum) X(miner_slots)                \
         X(node_absent_ms) X(heartbeat_ms) X(idle_ms) X(tasks) X(think_ms) X(prompt_words) X(engine_tokens)             \
             X(stream_ppm) X(cancel_ppm) X(retry_ppm) X(disconnect_ppm) X(slow_reader_ppm) X(latency_us_min)            \
                 X(latency_us_max) X(late_ppm) X(late_us) X(split_ppm) X(break_ppm) X(half_open_ppm) X(crash_router_ms) \
