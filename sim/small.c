@@ -171,6 +171,20 @@ static enum verdict make(struct tiny *t, const struct move *move)
     return tiny_append(t, &cmd);
 }
 
+struct waiting {
+    uint64_t last_ms;  // core time at which the last task must have ended
+    uint32_t tasks;
+};
+
+static struct waiting still_waiting(const struct tiny *t)
+{
+    struct waiting w = {0};
+    struct task_view task;
+    for (uint32_t at = 0; view_task_at(t->stage.core, &at, &task); w.tasks++)
+        w.last_ms = u64_max(w.last_ms, task.deadline_ms);
+    return w;
+}
+
 static bool wrong(struct explorer *x, enum checker checker, const char *what, const struct move *move,
                   enum verdict verdict)
 {
@@ -217,6 +231,14 @@ static bool is_as_expected(struct explorer *x, const struct move *move, enum ver
     if (still && !is_unchanged(x, move))
         return wrong(x, CHECKER_EFFECT, "changed the state", move, verdict);
     return true;
+}
+
+/* Time that leads nowhere while a task waits for it: it would wait for ever. */
+static bool time_leads_on(struct explorer *x, const struct move *move, const struct hash *after)
+{
+    if (move->cmd.type != 0 || !hash_eq(after, &x->found[x->at].state) || still_waiting(x->t).tasks == 0)
+        return true;
+    return wrong(x, CHECKER_PROGRESS, "a task waits, and nothing ever happens", move, x->t->verdict);
 }
 
 /* What would be accepted now is accepted until something is due. */
@@ -315,20 +337,6 @@ static bool snapshot_follows(struct explorer *x, const struct move *move)
 
 /* ---- liveness ---- */
 
-struct waiting {
-    uint64_t last_ms;  // core time at which the last task must have ended
-    uint32_t tasks;
-};
-
-static struct waiting still_waiting(const struct tiny *t)
-{
-    struct waiting w = {0};
-    struct task_view task;
-    for (uint32_t at = 0; view_task_at(t->stage.core, &at, &task); w.tasks++)
-        w.last_ms = u64_max(w.last_ms, task.deadline_ms);
-    return w;
-}
-
 /* Nobody says anything more: every task ends by its deadline, and what was reserved for it is free. */
 static bool comes_to_rest(struct explorer *x)
 {
@@ -377,6 +385,8 @@ static bool one_move(struct explorer *x, bool has_second, struct open_list *next
     bool leads_on = !move->probe && (verdict == VERDICT_ACCEPTED || move->cmd.time_ms != 0);
     if (leads_on && next) {
         stage_state(&x->t->stage, &after);
+        if (!time_leads_on(x, move, &after))
+            return false;
         if (remember(x, &after))
             keep(x, next);
     }

@@ -62,7 +62,7 @@ static void put_params(struct tiny *t, struct bytes_writer *w)
         {16, 4},
         {32, t->options.heartbeat_ms},
         {34, 60000},
-        {35, 30000},
+        {35, t->options.window_ms ? t->options.window_ms : 30000},
         {50, t->options.stake},
         {51, 1000},
         {52, 4000},
@@ -458,7 +458,7 @@ static void join(struct tiny *t, uint32_t i)
     cmd.node_register = (struct cmd_node_register){
         .node = tiny_address('M', i),
         .operator= tiny_address('N', i),
-        .slots = 2,
+        .slots = t->options.slots ? t->options.slots : 2,
         .engine = ENGINE_ECHO,
         .stake = amount_of(t->options.stake),
         .build = text_span("echo 1"),

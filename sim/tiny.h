@@ -18,7 +18,8 @@
 struct tiny_options {
     uint32_t routers, oracles, miners;  // 1 each at least
     bool untested;                      // the miners have passed no round yet
-    uint64_t heartbeat_ms;
+    uint64_t heartbeat_ms, window_ms;   // window_ms, audit_ms: 0 is a usual one
+    uint8_t slots;                      // of each miner; 0: 2
     uint64_t pending_bp, audit_ms;
     uint64_t stake;
 };
