@@ -4,6 +4,7 @@
 # make unit       builds and runs the unit tests; ONLY=place for one place, SAN=address,undefined with
 #                 BUILD=build-san for a build with sanitizers
 # make crash      kills routers, miners and oracles under load, KILLS=500 times; SEED=n repeats a run
+# make planted    plants each bug of tests/planted/ in a copy of the tree, and expects its checker; ONLY=name for one
 # make wasm       builds the core alone for WebAssembly: build/core.wasm
 # make bench      builds the measuring programs: build/bench/core, ... (docs/performance.md)
 # make sim        whole networks in one process, from seeds: SEEDS=1000 of them, or fresh ones for a minute
@@ -190,6 +191,11 @@ $(BUILD)/crash_shim.so: tests/crash/shim.c tests/crash/shim.h $(BUILD)/flags
 .PHONY: crash
 crash: $(BUILD)/corten $(BUILD)/crash_shim.so
 	$(Q)BUILD=$(BUILD) node tests/crash/crash.mjs $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
+# Does the simulator find what is wrong? ONLY=name for one bug of tests/planted/.
+.PHONY: planted
+planted:
+	@tools/planted $(ONLY)
 
 # ---- the core without a C library ----------------------------------------------------------------
 
