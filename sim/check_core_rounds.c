@@ -151,7 +151,9 @@ static bool round_result(struct check_core *c, const struct evt_round_result *e)
             continue;
         uint32_t unmeasured = r->place[i].judged - r->place[i].right_held - r->place[i].right_broken;
         bool agreed = r->place[i].right_held >= c->oracle_quorum || unmeasured >= c->oracle_quorum;
-        MUST(c, TESTED, r->place[i].answered && agreed && r->place[i].right_broken < c->oracle_quorum,
+        /* Where as many say the contrary, a quorum lies, and the one that lets it pass is believed. */
+        bool held = r->place[i].right_held >= c->oracle_quorum || r->place[i].right_broken < c->oracle_quorum;
+        MUST(c, TESTED, r->place[i].answered && agreed && held,
              "node %08x passed round %" PRIx64 " with %u of %u verdicts for it%s", short_of(&e->node), r->id,
              r->place[i].right_held, c->oracle_quorum, r->place[i].answered ? "" : ", and no answer");
         uint32_t at = node_model_at(n, r->model), context = r->place[i].context;
