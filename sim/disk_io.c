@@ -34,10 +34,12 @@ int disk_read(struct disk *disk, struct disk_inode *inode, uint64_t offset, void
     return 0;
 }
 
-/* An interrupted write has come anywhere, to its end too. */
+/* An interrupted write has come to the end of some sector, or to its own, or nowhere. */
 static void write_some(struct disk *disk, struct disk_inode *inode, uint64_t offset, const void *data, size_t size)
 {
-    size_t part = (size_t)prng_below(&disk->prng, size + 1);
+    uint64_t end = offset + prng_below(&disk->prng, size + disk->sector_size);
+    end = u64_min(offset + size, end / disk->sector_size * disk->sector_size);
+    size_t part = end > offset ? (size_t)(end - offset) : 0;
     if (fits(disk, inode, offset + part))
         disk_inode_write(disk, inode, offset, data, part);
 }

@@ -50,6 +50,19 @@ enum cx_err file_create_private(const char *path)
     return create(path, &disk, &inode);
 }
 
+enum cx_err file_read(const char *path, uint64_t offset, void *ret_data, size_t size, size_t *ret_got)
+{
+    struct disk *disk = NULL;
+    enum cx_err err = find(path, &disk);
+    struct disk_name *name = err ? NULL : disk_find(disk, path);
+    if (err)
+        return err;
+    if (!name || !name->now)
+        return cx_fail(CX_NOT_FOUND, "%s: %s", path, strerror(ENOENT));
+    int error = disk_read(disk, name->now, offset, ret_data, size, ret_got);
+    return error ? cx_fail(CX_IO, "%s: %s", path, strerror(error)) : CX_OK;
+}
+
 enum cx_err file_sync_folder(const char *path)
 {
     struct disk *disk = NULL;

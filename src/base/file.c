@@ -39,6 +39,30 @@ enum cx_err file_create_private(const char *path)
     return err;
 }
 
+static enum cx_err read_failed(const char *path)
+{
+    enum cx_err err = errno == EACCES ? CX_DENIED : errno == ENOENT ? CX_NOT_FOUND : CX_IO;
+    return cx_fail(err, "%s: %s", path, strerror(errno));
+}
+
+enum cx_err file_read(const char *path, uint64_t offset, void *ret_data, size_t size, size_t *ret_got)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return read_failed(path);
+    size_t got = 0;
+    ssize_t n = 1;
+    while (got < size && n > 0) {
+        n = pread(fd, (uint8_t *)ret_data + got, size - got, (off_t)(offset + got));
+        got += n > 0 ? (size_t)n : 0;
+    }
+    enum cx_err err = n < 0 ? read_failed(path) : CX_OK;
+    close(fd);
+    if (!err)
+        *ret_got = got;
+    return err;
+}
+
 enum cx_err file_sync_folder(const char *path)
 {
     char folder[4096];

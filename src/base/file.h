@@ -10,6 +10,8 @@
 enum cx_err file_check(const char *path);
 /* Makes it, empty and readable by its owner alone, where there is none. DENIED, IO. */
 enum cx_err file_create_private(const char *path);
+/* Bytes from `offset` on, as many as there are. NOT_FOUND, DENIED, IO. */
+enum cx_err file_read(const char *path, uint64_t offset, void *ret_data, size_t size, size_t *ret_got);
 /* The names of files just made are durable only when the folder they are in is. IO: by name. */
 enum cx_err file_sync_folder(const char *path);
 

@@ -54,11 +54,22 @@ static int print_totals(const struct options *options, const char *verb, const s
     return EXIT_DONE;
 }
 
-/* verify: the chain, then every command through the core with a check of all tables at the end. replay: the same
- * without the check. */
+static enum cx_err verify_file(const char *uri)
+{
+    cx_auto(ledger) ledger = NULL;
+    struct ledger_totals totals;
+    enum cx_err err = ledger_open(uri, &(struct ledger_options){.mode = LEDGER_READ}, &ledger);
+    return err ? err : ledger_verify(ledger, NULL, NULL, &totals);
+}
+
+/* verify: the chain and all else in the file, then every command through the core with a check of all tables at the
+ * end. replay: the commands alone. */
 static int replay(const struct options *options, const char *uri, bool verify)
 {
     struct replay_result result;
+    enum cx_err damage = verify ? verify_file(uri) : CX_OK;
+    if (damage)
+        return fail("ledger", damage);
     const struct replay_options how = {
         .uri = uri, .check = verify, .progress = show_progress, .ctx = (void *)(uintptr_t)options};
     enum cx_err err = replay_ledger(&how, &result);

@@ -57,6 +57,8 @@ struct ledger_backend {
     /* Adds a batch as it is, checked by the caller; durable after restore_end. For ledger_import. */
     enum cx_err (*restore)(struct ledger *ledger, const struct ledger_batch *batch);
     enum cx_err (*restore_end)(struct ledger *ledger);
+    /* Everything it stores beside the batches. CORRUPT: by name. NULL: there is nothing. */
+    enum cx_err (*check)(struct ledger *ledger);
 };
 
 extern const struct ledger_backend ledger_mem, ledger_sqlite;

@@ -236,6 +236,8 @@ static enum cx_err sqlite_open(struct ledger *ledger)
     ledger->store = store;
     if (ledger->options.mode != LEDGER_READ)
         err = take_ownership(ledger, &store->owner);
+    if (!err && store->owner)
+        err = sqlite_log_check(ledger->place);
     if (!err)
         err = damaged(ledger, open_file(ledger, store));
     if (!err)
@@ -292,4 +294,5 @@ const struct ledger_backend ledger_sqlite = {
     .scan = sqlite_scan,
     .restore = sqlite_restore,
     .restore_end = sqlite_restore_end,
+    .check = sqlite_check,
 };

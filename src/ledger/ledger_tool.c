@@ -60,6 +60,8 @@ enum cx_err ledger_verify(struct ledger *ledger, ledger_progress *progress, void
 {
     struct tally tally = {.expected = ledger_head(ledger).seq, .progress = progress, .ctx = ctx};
     enum cx_err err = ledger_read(ledger, 1, verify_batch, &tally);
+    if (!err && ledger->backend->check)
+        err = ledger->backend->check(ledger);
     if (err)
         return err;
     finish(&tally);

@@ -25,6 +25,11 @@
 
 #define SQLITE_BATCH_COLUMNS "seq, count, router, epoch, number, time_ms, chain"
 
+/* Second copies, for sqlite_check: nobody reads by them. */
+#define SQLITE_COPIES                                                   \
+    "CREATE UNIQUE INDEX IF NOT EXISTS meta_copy ON meta (value, key);" \
+    "CREATE UNIQUE INDEX IF NOT EXISTS writer_copy ON writer (epoch, router);"
+
 struct sqlite_writer;
 
 struct sqlite_store {
@@ -44,6 +49,11 @@ void sqlite_writer_append(struct sqlite_writer *writer, struct ledger_record *re
 /* On the handle's thread, while nothing is queued. */
 enum cx_err sqlite_writer_restore(struct sqlite_writer *writer, const struct ledger_batch *batch);
 enum cx_err sqlite_writer_restore_end(struct sqlite_writer *writer);
+
+/* CORRUPT: the log beside the file was damaged, and has more in it than SQLite would read. Nobody writes meanwhile. */
+enum cx_err sqlite_log_check(const char *place);
+/* All that is not in the batches' chain. CORRUPT: what is damaged, by name. */
+enum cx_err sqlite_check(struct ledger *ledger);
 
 /* The columns SQLITE_BATCH_COLUMNS, and `body` behind them if there are that many. CORRUPT: which column is no such
  * thing. */

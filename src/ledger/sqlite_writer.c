@@ -369,7 +369,7 @@ enum cx_err sqlite_writer_open(struct ledger *ledger, struct sqlite_writer **ret
 
     enum cx_err err = db_open(ledger->place, DB_WRITE, &w->db);
     if (!err)
-        err = db_exec(w->db, STORE_PAYLOAD_SCHEMA);
+        err = db_exec(w->db, STORE_PAYLOAD_SCHEMA SQLITE_COPIES);
     if (!err)
         err = prepare(w);
     if (!err && !address_is_zero(&ledger->options.router))
