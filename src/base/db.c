@@ -34,7 +34,8 @@ static enum cx_err fail_io(int code, int os, const char *path, const char *doing
     if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC)
         return cx_fail(CX_IO, "%s: %s: the disk failed to sync (%s): check it before starting again", path, doing,
                        os ? strerror(os) : text);
-    return cx_fail(CX_IO, "%s: %s: %s%s%s", path, doing, io_text(code, text), os ? ": " : "", os ? strerror(os) : "");
+    return cx_fail(CX_IO, "%s: %s: %s%s%s: check the disk before starting again", path, doing, io_text(code, text),
+                   os ? ": " : "", os ? strerror(os) : "");
 }
 
 static enum cx_err fail(sqlite3 *db, const char *path, const char *doing)
