@@ -20,8 +20,8 @@ export function className(number) {
   return `${PHASES[phase]}: ${KINDS[kind]} ${OPS[op]}${PARTS[part] && ` ${PARTS[part]}`}${when}`;
 }
 
-// Syncs of that file, in any phase: with the mask FILE_AND_OP.
-export const syncClass = (kind) => (KINDS.indexOf(kind) << 10) | (OPS.indexOf('sync') << 6);
+// What is done to that file, in any phase: with the mask FILE_AND_OP.
+export const classOf = (kind, op) => (KINDS.indexOf(kind) << 10) | (OPS.indexOf(op) << 6);
 export const isSend = (number) => OPS[(number >> 6) & 15] === 'send';
 export const phaseOf = (number) => PHASES[number >> 14];
 export const kindOf = (number) => KINDS[(number >> 10) & 15];

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { until } from '../e2e/lib/until.mjs';
 import { Check } from './check.mjs';
-import { className, FILE_AND_OP, isSend, kindOf, phaseOf, PHASES, syncClass } from './control.mjs';
+import { className, classOf, FILE_AND_OP, isSend, kindOf, phaseOf, PHASES } from './control.mjs';
 import { Load } from './load.mjs';
 import { World } from './world.mjs';
 
@@ -333,8 +333,9 @@ async function rounds(t, era, random, share) {
 async function faults(t, era, random, share) {
   const self = await Era.open(t, era, random);
   for (let i = 0; i < share; i++) {
-    const how = ['fail-once', 'full', 'archive sync', 'archive damaged', 'fail-always', 'archive lost'][i % 6];
+    const how = ['fail-once', 'full', 'archive sync', 'fail-write', 'put sync', 'archive damaged', 'fail-always', 'archive lost'][i % 8];
     if (how === 'full') await fillDisk(self);
+    else if (how === 'put sync') await failPut(self);
     else if (how === 'archive sync') await failArchiveSync(self);
     else if (how.startsWith('archive')) await harmArchive(self, how === 'archive lost');
     else await failSync(self, how);
@@ -351,25 +352,28 @@ async function ended(self, what, message) {
   const { status, signal } = await world.router.end({ ms: 90_000 });
   await load.pause();
   load.failing = false;
+  load.puts = true;
   if (signal || status === 0 || !message.test(world.router.output('stderr')))
     load.violate(`${what}: the router ended with ${status ?? signal}, and said:\n${world.router.output('stderr')}`);
 }
 
 async function failSync(self, how) {
   const { world, load, random } = self;
-  const wanted = syncClass(random(4) ? 'ledger log' : 'ledger'); // the latter when its log is copied
+  const op = how === 'fail-write' ? 'write' : 'sync';
+  const wanted = classOf(random(4) ? 'ledger log' : 'ledger', op); // the latter when its log is copied
   load.failing = true;
+  load.puts = false; // a payload that cannot be put is refused, and no more
   world.control.set('cut', 1); // what was not synced is lost as well, once it has ended
-  world.control.arm({ action: how, wanted, mask: FILE_AND_OP, pass: kindOf(wanted) === 'ledger' ? 0 : random(20), seed: random(2 ** 30) });
+  world.control.arm({ action: how === 'fail-write' ? 'fail-once' : how, wanted, mask: FILE_AND_OP, pass: kindOf(wanted) === 'ledger' ? 0 : random(20), seed: random(2 ** 30) });
   load.start(WORKERS);
-  await ended(self, `${how} of ${kindOf(wanted)}`, /failed to sync.*check it before starting again/s);
+  await ended(self, `${how} of ${kindOf(wanted)}`, /(failed to sync|could not be written).*check (it|the disk) before starting again/s);
   world.control.set('cut', 0);
 }
 
 // A sync that fails while the archive's log is copied only puts the copying off; then the power fails as well.
 async function failArchiveSync(self) {
   const { world, load, random } = self;
-  world.control.arm({ action: 'fail-once', wanted: syncClass('archive'), mask: FILE_AND_OP });
+  world.control.arm({ action: 'fail-once', wanted: classOf('archive', 'sync'), mask: FILE_AND_OP });
   load.start(WORKERS);
   await until('a sync of the archive failed', async () => world.control.fired() !== null, { ms: 60_000 });
   world.control.set('fired', 0);
@@ -377,6 +381,24 @@ async function failArchiveSync(self) {
   await self.died(world.router, world.control, BOUNDARY_MS_MAX);
   await load.pause();
   self.note('router', world.control, 'power-before');
+}
+
+// A payload whose sync fails is refused by name; unless it was the heartbeat's sync, then the router stops. Then the power
+// fails.
+async function failPut(self) {
+  const { world, load, random } = self;
+  load.failing = true;
+  world.control.set('cut', 1);
+  world.control.arm({ action: 'fail-once', wanted: classOf('ledger log', 'sync'), mask: FILE_AND_OP });
+  await until('a sync failed', async () => (await load.putPayload(), world.control.fired() !== null), { ms: 60_000 });
+  await load.putPayload();
+  world.control.set('fired', 0);
+  world.control.arm({ action: 'power-before', seed: random(2 ** 30) });
+  if (!world.router.result) await load.putPayload();
+  await self.died(world.router, world.control, BOUNDARY_MS_MAX);
+  self.note('router', world.control, 'power-before');
+  world.control.set('cut', 0);
+  load.failing = false;
 }
 
 // The archive is no authority: without it, or with noise in its place, the next start makes it again.

@@ -48,6 +48,7 @@ export class Load {
     this.deposits = []; // { reference, amount, acknowledged }
     this.payloads = []; // { text, cid }
     this.violations = [];
+    this.puts = true; // payloads are put beside prompts
     this.failing = false; // the disk is: refusals may say so
   }
 
@@ -84,7 +85,7 @@ export class Load {
   async one() {
     const dice = this.#random(100);
     if (dice < 5) return this.#deposit();
-    if (dice < 10) return this.#putPayload();
+    if (dice < 10 && this.puts) return this.putPayload();
     const kinds = ['chat', 'completion', 'stream', 'native'];
     const number = this.#next++;
     const prompt = new Prompt(number, kinds[this.#random(kinds.length)], this.#random(4) === 0 ? null : `reference ${number}`);
@@ -222,7 +223,7 @@ export class Load {
     }
   }
 
-  async #putPayload() {
+  async putPayload() {
     const router = this.#world.router;
     const text = `payload ${this.#next++} ${'x'.repeat(this.#random(20_000))}`;
     try {

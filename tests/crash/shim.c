@@ -527,6 +527,12 @@ static ssize_t write_file(struct file *f, int fd, const void *data, size_t size,
     if (action == CRASH_TORN)
         fits = torn_size(size, at);
     ssize_t wrote = -1;
+    if (action == CRASH_FAIL_ONCE || action == CRASH_FAIL_ALWAYS) {
+        atomic_fetch_add(&control->refused, 1);
+        pthread_mutex_unlock(&lock);
+        errno = EIO;
+        return -1;
+    }
     if (!is_shared(f))
         remember(f, fd, at, at + fits);
     if (fits > 0 || size == 0 || action == CRASH_TORN) {
