@@ -422,16 +422,20 @@ static bool is_priced_out(const struct select *select, const struct session_view
            (in > v->price_in_max || out > v->price_out_max);
 }
 
+/* Whether it wants nodes that others may have: to open, or because it lost some that its tasks wait for. */
+static bool waits_for_nodes(const struct session_view *v)
+{
+    return v->state == SESSION_OPENING || (v->state == SESSION_ACTIVE && v->degraded && v->tasks_live > 0);
+}
+
 static void take_turn(void *ctx)
 {
     struct select *select = ctx;
     const struct core *core = replica_core(select->options.replica);
-    struct network_view network;
     struct session_view v;
-    view_network(core, &network);
     tidy_uses(select);
-    for (uint32_t at = 0; network.sessions[SESSION_OPENING] > 0 && view_session_at(core, &at, &v);) {
-        if (v.state != SESSION_OPENING)
+    for (uint32_t at = 0; view_session_at(core, &at, &v);) {
+        if (!waits_for_nodes(&v))
             continue;
         if (is_priced_out(select, &v))
             close_shared(select, v.id);
