@@ -219,8 +219,9 @@ static void start_router(void *ctx)
     struct roles *roles = sim->roles;
     const char *keys[SWARM_CLIENTS_MAX];
     char listen[64], ledger[64], archive[64];
-    for (uint32_t i = 0; i < SWARM_CLIENTS_MAX; i++)
-        keys[i] = roles_api_key(i);
+    uint32_t key_count = 0;
+    for (uint32_t i = r->number; i < SWARM_CLIENTS_MAX; i += sim->swarm.routers)
+        keys[key_count++] = roles_api_key(i);
     snprintf(listen, sizeof listen, "%s:%u", r->computer->name, SIM_PORT);
     snprintf(ledger, sizeof ledger, "sqlite:%s/ledger.db", r->computer->name);
     snprintf(archive, sizeof archive, "%s/archive.db", r->computer->name);
@@ -232,7 +233,7 @@ static void start_router(void *ctx)
                                            .admin = role_key(ROLE_ADMIN, 0),
                                            .genesis = &roles->genesis.command,
                                            .admin_key = keys,
-                                           .admin_key_count = SWARM_CLIENTS_MAX,
+                                           .admin_key_count = key_count,
                                            .redundancy = (uint8_t)sim->swarm.redundancy,
                                            .validation = (uint8_t)sim->swarm.validation,
                                            .audit_bp = (uint16_t)sim->swarm.audit_bp,
