@@ -554,6 +554,14 @@ static void on_event(void *ctx, const struct replica_moment *moment, const struc
 
 /* ---- the end ---- */
 
+/* Whether what went out is how the answer begins. */
+static bool has_begun(const struct run *run)
+{
+    const struct answer *a = answer_find(run, run->relayed);
+    return a && run->relayed_size <= run->end.text_size && run->relayed_size <= a->text.size &&
+           memcmp(a->text.data, run->end.text, run->relayed_size) == 0;
+}
+
 static void end_text(struct run *run, struct buf *stored)
 {
     const struct answer *a = answer_find(run, run->answer_lease);
@@ -566,7 +574,8 @@ static void end_text(struct run *run, struct buf *stored)
         run->end.text = stored->data ? stored->data : "";
         run->end.text_size = stored->size;
     }
-    run->end.replaced = run->relayed_size > 0 && (run->relayed != run->answer_lease || run->interrupted);
+    run->end.replaced =
+        run->relayed_size > 0 && (run->relayed != run->answer_lease || run->interrupted || !has_begun(run));
 }
 
 static void finish(struct run *run)

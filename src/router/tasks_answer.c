@@ -161,6 +161,12 @@ static bool has_too_many_tokens(const struct run *run, const struct record *reco
     return record->finish != FINISH_STOP || record->tokens_out > size + 1 + stop_size_max(run);
 }
 
+/* Whether what it streamed is this text. */
+static bool is_text_of(const struct answer *a, const char *text, size_t size)
+{
+    return a->text.size == size && (size == 0 || memcmp(a->text.data, text, size) == 0);
+}
+
 /* What its router can see of an answer's text: docs/protocol.md, "Validation". */
 static uint32_t check_answer(const struct run *run, const struct answer *a, const struct record *record,
                              const char *text, size_t size)
@@ -174,8 +180,12 @@ static uint32_t check_answer(const struct run *run, const struct answer *a, cons
         failed |= CHECK_TOKENS_MAX;
     if (has_too_many_tokens(run, record, size) || (size > 0 && record->tokens_out == 0))
         failed |= CHECK_USAGE;
+    bool relayed = run->relayed == a->lease && a->chunks > 0 && !run->cancelled;
     if (run->relayed == a->lease && a->chunks > 0 && a->tokens > record->tokens_out)
         failed |= CHECK_USAGE;
+    /* Its record may well be of the stream; then it is the text that is another one. */
+    if (relayed && hash_eq(&record->chain_head, &a->head) && !is_text_of(a, text, size))
+        failed |= CHECK_TEXT;
     if (record->finish == FINISH_LENGTH && record->tokens_out == 0)
         failed |= CHECK_FINISH;
     return failed;
@@ -234,8 +244,8 @@ void tasks_on_commit(struct tasks *tasks, uint64_t lease, const struct hash *sal
         free(told);
         return;  // the miner's lease stays, and it may commit again until the deadline
     }
-    if (relayed && (a->text.size != size || memcmp(a->text.data, text, size) != 0))
-        return;  // the core will find that the stream differs; what went out stays as it was
+    if (relayed && !is_text_of(a, text, size))
+        return;  // the core will find that it differs; what went out stays as it was
     buf_reset(&a->text);
     buf_add(&a->text, text, size);
     a->revealed = true;
