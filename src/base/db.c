@@ -45,6 +45,7 @@ static enum cx_err fail(sqlite3 *db, const char *path, const char *doing)
     switch (code & 0xff) {
     case SQLITE_FULL: return cx_fail(CX_IO, "%s: %s: the disk is full: free some space", path, doing);
     case SQLITE_IOERR: return fail_io(code, sqlite3_system_errno(db), path, doing, text);
+    case SQLITE_ERROR:  // our statements are right; then what they name is not in the file as we made it
     case SQLITE_CORRUPT: return cx_fail(CX_CORRUPT, "%s: %s: %s", path, doing, text);
     case SQLITE_NOTADB: return cx_fail(CX_CORRUPT, "%s: it is no SQLite database", path);
     case SQLITE_BUSY:

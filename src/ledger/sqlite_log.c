@@ -63,11 +63,32 @@ static enum cx_err damaged(const char *path, const char *where, uint64_t frame)
                    path, where, (unsigned long long)frame);
 }
 
-/* Walks over the frames. `broken` is the first whose sum is wrong, counted from 1; 0: none yet. */
+static struct sum sum_after(struct sum before, const uint8_t *frame, size_t page_size, bool big)
+{
+    add(&before, frame, 8, big);
+    add(&before, frame + FRAME_HEAD, page_size, big);
+    return before;
+}
+
+/* Whether a frame with a wrong sum is a commit but for the one bit that said so. */
+static bool was_commit(struct sum before, uint8_t *frame, size_t page_size, bool big)
+{
+    bool found = false;
+    for (int bit = 0; bit < 32 && !found; bit++) {
+        frame[4 + bit / 8] ^= (uint8_t)(1u << bit % 8);
+        found = same(sum_after(before, frame, page_size, big), sum_at(frame + 16));
+        frame[4 + bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    return found;
+}
+
+/* Walks over the frames. `broken` is the first with a wrong sum, counted from 1; 0: none yet. A frame goes on from the
+ * one before it where its sum does, be it from what that one says or, as that may be what is damaged, from what it is.
+ */
 static enum cx_err check_frames(const char *path, const uint8_t head[LOG_HEAD_SIZE], uint8_t *frame, size_t page_size)
 {
     bool big = head[3] & 1, commit_before = false;
-    struct sum sum = sum_at(head + 24);
+    struct sum before_said = sum_at(head + 24), before_is = before_said;
     uint64_t broken = 0;
     size_t size = FRAME_HEAD + page_size;
     for (uint64_t n = 1;; n++) {
@@ -75,17 +96,20 @@ static enum cx_err check_frames(const char *path, const uint8_t head[LOG_HEAD_SI
         enum cx_err err = file_read(path, LOG_HEAD_SIZE + (n - 1) * size, frame, size, &got);
         if (err || got < size)
             return err;
+        struct sum said = sum_at(frame + 16), is = sum_after(before_said, frame, page_size, big);
         bool salted = memcmp(frame + 8, head + 16, 8) == 0;
-        struct sum said = sum_at(frame + 16);
-        add(&sum, frame, 8, big);
-        add(&sum, frame + FRAME_HEAD, page_size, big);
-        bool fits = salted && same(sum, said);
-        if (fits && broken && commit_before)
+        bool goes_on = same(is, said) || same(sum_after(before_is, frame, page_size, big), said);
+        if (goes_on && !broken && !salted)
+            return damaged(path, "frame", n);  // frames of older logs have other sums
+        if (goes_on && salted && broken && commit_before)
             return damaged(path, "frame", broken);
-        if (!fits && !broken)
-            broken = n;
         commit_before = salted && be32(frame + 4) != 0;
-        sum = said;
+        if (!goes_on && !broken) {
+            broken = n;
+            commit_before |= be32(frame + 4) == 0 && was_commit(before_said, frame, page_size, big);
+        }
+        before_said = said;
+        before_is = is;
     }
 }
 
