@@ -70,6 +70,7 @@ static void run_free(struct run *run)
         struct answer *a = run->answer;
         run->answer = a->next;
         buf_done(&a->text);
+        buf_done(&a->whole);
         free(a);
     }
     for (struct task_watch *w = run->watch; w; w = w->next)
@@ -568,8 +569,8 @@ static void end_text(struct run *run, struct buf *stored)
     if (run->end.state != TASK_COMPLETED)
         return;
     if (a && a->revealed) {
-        run->end.text = a->text.data ? a->text.data : "";
-        run->end.text_size = a->text.size;
+        run->end.text = a->whole.data ? a->whole.data : "";
+        run->end.text_size = a->whole.size;
     } else if (payload_get(run->tasks->options.payloads, &run->end.payload_digest, stored) == CX_OK) {
         run->end.text = stored->data ? stored->data : "";
         run->end.text_size = stored->size;

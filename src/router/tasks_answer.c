@@ -246,7 +246,7 @@ void tasks_on_commit(struct tasks *tasks, uint64_t lease, const struct hash *sal
     }
     if (relayed && !is_text_of(a, text, size))
         return;  // the core will find that it differs; what went out stays as it was
-    buf_reset(&a->text);
-    buf_add(&a->text, text, size);
+    buf_reset(&a->whole);
+    buf_add(&a->whole, text, size);
     a->revealed = true;
 }

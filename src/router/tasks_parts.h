@@ -23,8 +23,9 @@ struct answer {
     uint64_t chunks;                // frames
     struct hash head;               // of their chain
     uint32_t tokens;
-    struct buf text;  // as streamed; the whole answer from its commit on
-    bool revealed;
+    struct buf text;             // as streamed
+    struct buf whole;            // as revealed
+    bool revealed;               // its commit is on its way to the ledger, or stands
     uint8_t said;                // enum said: what is on its way to the ledger, or stands there
     struct hash payload_digest;  // as the ledger has it, from its reveal on
 };

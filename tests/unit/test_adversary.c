@@ -201,6 +201,22 @@ TEST(adversary, an_early_reveal_is_not_heard)
     duel_close(d);
 }
 
+/* It reveals before it is asked to stream, and streams then: what was refused is no part of the stream. */
+TEST(adversary, an_early_reveal_is_not_streamed)
+{
+    struct duel *d = duel_open(&(struct duel_options){.cheats = 2, .what = CHEAT_REVEAL_EARLY, .only_cheats = true});
+    struct reply *whole = duel_prompt(d, COLD), *r = duel_prompt(d, COLD ",\"stream\":true");
+    struct buf text = {0};
+    for (const char *at = r->body.data; (at = strstr(at, "\"text\":\""));) {
+        at += strlen("\"text\":\"");
+        buf_add(&text, at, strcspn(at, "\""));
+    }
+    CHECK_STR(text.data, reply_text(whole, "choices.0.text"));
+    CHECK(strstr(r->body.data, "[DONE]"));
+    buf_done(&text);
+    duel_close(d);
+}
+
 TEST(adversary, another_text_than_was_streamed_ends_the_stream_with_an_error)
 {
     struct duel *d = alone(CHEAT_STREAM_OTHER, 1);
