@@ -103,9 +103,10 @@ static void open_session(struct duel *d, const struct duel_options *options)
         add_address(&allowed, key_address(d->key[i]));
     buf_printf(&body,
                "{\"model\":\"" LIVE_MODEL "\",\"redundancy\":%u,\"quorum\":%u,\"nodes_min\":%u,\"nodes_max\":%u,"
-               "\"ack_ms\":500,\"precommit_ms\":700,\"commit_ms\":500,\"total_ms\":8000,\"attempts_max\":%u,"
+               "\"ack_ms\":%u,\"precommit_ms\":%u,\"commit_ms\":%u,\"total_ms\":20000,\"attempts_max\":%u,"
                "\"audit_bp\":%u",
                options->redundancy ? options->redundancy : nodes, options->quorum ? options->quorum : 1, nodes, nodes,
+               options->unhurried ? 10000 : 500, options->unhurried ? 10000 : 700, options->unhurried ? 10000 : 500,
                options->attempts ? options->attempts : 3, options->audit_bp);
     if (options->only_cheats)
         buf_printf(&body, ",\"privacy\":\"restricted\",\"allowed\":[%s]", allowed.data);

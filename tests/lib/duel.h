@@ -25,6 +25,7 @@ struct duel_options {
     uint32_t redundancy, quorum;  // 0: as many as there are nodes; 1
     uint32_t nodes;               // of the session; 0: all
     uint32_t attempts, audit_bp;  // 0: 3; of the session
+    bool unhurried;               // deadlines that nobody is meant to miss
     bool only_cheats;             // the session takes no other nodes
     uint32_t oracles, oracle_quorum, cheating_oracles;  // 0: 1, 1, 0
     uint32_t oracle_cheats;                             // bits of enum oracle_cheat

@@ -193,7 +193,7 @@ TEST(adversary, tokens_out_are_clipped_to_the_text)
 TEST(adversary, an_early_reveal_is_not_heard)
 {
     struct duel *d = duel_open(&(struct duel_options){
-        .honest = 1, .cheats = 1, .what = CHEAT_REVEAL_EARLY, .engine = "echo=slow=10,tokens=20"});
+        .honest = 1, .cheats = 1, .what = CHEAT_REVEAL_EARLY, .engine = "echo=slow=10,tokens=20", .unhurried = true});
     duel_check_answered(d, duel_prompt(d, COLD));
     CHECK_EQ(duel_honest(d, 0).count[COUNT_TASK_ACCEPTED], 1);
     CHECK(duel_stats(d, 0)->commits >= 2);  // too early, and when it was asked
@@ -236,7 +236,7 @@ TEST(adversary, another_text_than_was_streamed_ends_the_stream_with_an_error)
 static void check_link_ends(uint32_t what, const char *code, uint64_t times)
 {
     struct duel *d = duel_open(&(struct duel_options){
-        .honest = 1, .cheats = 1, .what = what, .every_ms = 20, .engine = "echo=slow=10,tokens=20"});
+        .honest = 1, .cheats = 1, .what = what, .every_ms = 20, .engine = "echo=slow=10,tokens=20", .unhurried = true});
     struct reply *r = duel_send(d, COLD);
     LIVE_UNTIL(d->live, duel_stats(d, 0)->refused >= times);
     if (strcmp(duel_stats(d, 0)->code, code) != 0)
@@ -293,7 +293,7 @@ TEST(adversary, a_precommit_without_a_signature_ends_the_link)
 /* Whether the honest go on while the cheat's sockets come and go. */
 static struct duel *restless(uint32_t what)
 {
-    return duel_open(&(struct duel_options){.honest = 1, .cheats = 1, .what = what, .every_ms = 20});
+    return duel_open(&(struct duel_options){.honest = 1, .cheats = 1, .what = what, .every_ms = 20, .unhurried = true});
 }
 
 TEST(adversary, frames_that_are_too_large_end_their_link)
