@@ -6,10 +6,12 @@
 #include <unistd.h>
 
 #include "sim/run.h"
+#include "sim/swarm_shrink.h"
 
 #define FRESH_SECONDS 60
 #define TRACES_FOLDER "tests/traces"
 #define TASKS_MAX     1000000
+#define SETS_MAX      64
 
 static const char usage[] =
     "build/sim - a whole Corten network in one process: simulated clock, network and disks, from a seed\n"
@@ -19,6 +21,8 @@ static const char usage[] =
     "  --seconds S    fresh seeds for so long (60)\n"
     "  --calm         the same networks without faults and cheats\n"
     "  --tasks N      so many prompts a seed, in place of what it picks\n"
+    "  --set NAME=N   one number of the swarm, as --seed prints it, in place of what the seed picks\n"
+    "  --shrink       with --seed: if it fails, a smaller swarm that fails likewise, as --set flags\n"
     "  --each         a line for each seed\n"
     "  --trace        what happens, as it happens; with --seed\n"
     "  --save FOLDER  where a failing history is kept, shrunk, as a trace (tests/traces, where it is; none: no)\n"
@@ -32,7 +36,9 @@ struct choice {
     uint64_t seconds;  // 0: first..last
     uint64_t tasks;    // 0: as the seed picks
     const char *save;  // NULL: nowhere
-    bool calm, trace, json, single, each;
+    const char *set[SETS_MAX];
+    uint32_t sets;
+    bool calm, trace, json, single, each, shrink;
 };
 
 static double now_s(void)
@@ -90,6 +96,13 @@ static int read_options(int argc, char **argv, struct choice *choice)
         } else if (strcmp(option, "--tasks") == 0) {
             good = read_number(value, "", &choice->tasks) && choice->tasks <= TASKS_MAX;
             i++;
+        } else if (strcmp(option, "--set") == 0) {
+            good = value && choice->sets < SETS_MAX;
+            if (good)
+                choice->set[choice->sets++] = value;
+            i++;
+        } else if (strcmp(option, "--shrink") == 0) {
+            choice->shrink = true;
         } else if (strcmp(option, "--calm") == 0) {
             choice->calm = true;
         } else if (strcmp(option, "--save") == 0) {
@@ -125,23 +138,75 @@ static void print(struct buf *text)
     buf_reset(text);
 }
 
+/* "miners=2": false where the swarm has no such number. */
+static bool set_one(struct swarm *swarm, const char *text)
+{
+    char name[64];
+    uint64_t value;
+    size_t size = strcspn(text, "=");
+    if (size >= sizeof name || !text[size] || !read_number(text + size + 1, "", &value))
+        return false;
+    memcpy(name, text, size);
+    name[size] = 0;
+    return swarm_set(swarm, name, value);
+}
+
+static bool pick(const struct choice *choice, uint64_t seed, struct swarm *ret_swarm)
+{
+    if (choice->calm)
+        swarm_calm(seed, ret_swarm);
+    else
+        swarm_pick(seed, ret_swarm);
+    if (choice->tasks)
+        ret_swarm->tasks = (uint32_t)choice->tasks;
+    for (uint32_t i = 0; i < choice->sets; i++)
+        if (!set_one(ret_swarm, choice->set[i])) {
+            fprintf(stderr, "sim: --set %s: the swarm has no such number; --seed N prints them\n", choice->set[i]);
+            return false;
+        }
+    return true;
+}
+
+/* A smaller swarm that fails like the one of this seed. */
+static int shrink_seed(const struct choice *choice)
+{
+    struct swarm picked, swarm, small;
+    struct check check;
+    struct buf out = {0};
+    uint32_t trials;
+    if (!pick(choice, choice->first, &swarm))
+        return 2;
+    if (choice->calm)
+        swarm_calm(choice->first, &picked);
+    else
+        swarm_pick(choice->first, &picked);
+    if (!swarm_shrink(&swarm, &small, &check, &trials)) {
+        printf("seed %llu does not fail\n", (unsigned long long)choice->first);
+        return 0;
+    }
+    swarm_print(&small, &out);
+    printf("%s: %s\n%.*s\nafter %u trials: build/sim --seed %llu%s", checker_name(check.checker), check.text,
+           (int)out.size, out.data, trials, (unsigned long long)choice->first, choice->calm ? " --calm" : "");
+    buf_reset(&out);
+    swarm_print_set(&picked, &small, &out);
+    printf("%.*s\n", (int)out.size, out.data ? out.data : "");
+    buf_done(&out);
+    return 1;
+}
+
 static bool run_one(const struct choice *choice, uint64_t seed, struct report *all)
 {
     struct swarm swarm;
     struct report one = {0};
     struct buf out = {0};
-    if (choice->calm)
-        swarm_calm(seed, &swarm);
-    else
-        swarm_pick(seed, &swarm);
-    if (choice->tasks)
-        swarm.tasks = (uint32_t)choice->tasks;
+    if (!pick(choice, seed, &swarm))
+        exit(2);
     if (choice->single && !choice->json) {
         swarm_print(&swarm, &out);
         buf_text(&out, "\n");
         print(&out);
     }
-    bool well = run_swarm(&swarm, &(struct run_options){choice->trace, choice->save}, &one, &out);
+    bool well = run_swarm(&swarm, &(struct run_options){.trace = choice->trace, .save = choice->save}, &one, &out);
     report_add(all, &one);
     if ((choice->single || choice->each || !well) && !choice->json)
         print(&out);
@@ -158,6 +223,8 @@ int main(int argc, char **argv)
     if (status)
         return status - 1;
     run_prepare();
+    if (choice.shrink)
+        return shrink_seed(&choice);
     static struct report all;
     double began_s = now_s();
     for (uint64_t seed = choice.first;; seed++) {

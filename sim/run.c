@@ -91,6 +91,8 @@ bool run_swarm(const struct swarm *swarm, const struct run_options *options, str
     report_end(ret_report, sim);
     report_print_seed(ret_report, sim, out);
     bool well = sim_is_well(sim);
+    if (options->check)
+        *options->check = sim->check;
     if (!well && options->save && sim->check.checker < CHECKER_CORE_COUNT)
         found_save(&found, swarm->seed, options->save, out);
     roles_close(sim->roles);

@@ -11,8 +11,9 @@
 #include "sim/swarm.h"
 
 struct run_options {
-    bool trace;        // print what happens
-    const char *save;  // the folder for traces of what fails; NULL: none
+    bool trace;           // print what happens
+    const char *save;     // the folder for traces of what fails; NULL: none
+    struct check *check;  // gets what failed; NULL: nobody asks
 };
 
 /* Once a process: simulated files and random bytes. */
