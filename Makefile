@@ -8,6 +8,7 @@
 # make wasm       builds the core alone for WebAssembly: build/core.wasm
 # make bench      builds the measuring programs: build/bench/core, ... (docs/performance.md)
 # make sim        whole networks in one process, from seeds: SEEDS=1000 of them, or fresh ones for a minute
+# make fuzz       each decoder under libFuzzer for SECONDS=60; ONLY="sse json" for some, JOBS=2 at a time
 # make lint       looks for what compilers do not: layers, banned calls, references, layout
 # make format     lays out all C files as .clang-format says
 # make clean      removes what was built

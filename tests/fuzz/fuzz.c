@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/log.h"
 #include "lib/guard.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -44,6 +45,9 @@ void fuzz_fail(const char *file, int line, const char *what)
     fprintf(stderr, "%s:%d: %s\n", file, line, what);
     abort();
 }
+
+/* What is logged about inputs would be all that anybody sees. */
+__attribute__((constructor)) static void be_quiet(void) { log_set_level(LOG_ERROR); }
 
 void fuzz_run(const struct fuzz_target *target, const uint8_t *data, size_t size)
 {

@@ -18,3 +18,22 @@ $(BUILD)/fuzz: $(BUILD)/tests/fuzz/engine.o $(FUZZ_OBJ) $(FUZZ_LIB) $(BUILD)/lib
 ifneq ($(findstring fuzzer,$(SAN)),)
 $(BUILD)/tests/lib/%.o $(BUILD)/src/crypto/keccak.o: CFLAGS += -fno-sanitize=fuzzer-no-link
 endif
+
+# tests/fuzz/planted: one source file with a defect, in place of the library's.
+PLANTED := $(BUILD)/planted/defect
+$(PLANTED).o: $(PLANTED).c
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+.PHONY: $(BUILD)/planted $(BUILD)/planted-fuzz
+$(BUILD)/planted: $(PLANTED).o $(BUILD)/tests/fuzz/replay.o $(FUZZ_OBJ) $(FUZZ_LIB) $(BUILD)/libcorten.a
+	$(Q)$(CC) $(LDFLAGS) -o $(PLANTED) $^ $(LDLIBS)
+$(BUILD)/planted-fuzz: $(PLANTED).o $(BUILD)/tests/fuzz/engine.o $(FUZZ_OBJ) $(FUZZ_LIB) $(BUILD)/libcorten.a
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $(PLANTED) $^ $(LDLIBS)
+
+.PHONY: fuzz fuzz-corpus fuzz-planted
+fuzz:
+	@tests/fuzz/run
+fuzz-corpus:
+	@tests/fuzz/run --merge
+fuzz-planted:
+	@tests/fuzz/planted --fuzz

@@ -128,8 +128,10 @@ FUZZ(show, "whatever a router answers, no control character of it reaches the te
     if (json_parse((char *)data, size, 1 << 16, &root))
         return;
     char *text = shown(root);
-    for (const char *c = text; *c; c++)
+    for (const char *c = text; *c; c++) {
         FUZZ_CHECK(((uint8_t)*c >= ' ' && *c != 0x7f) || *c == '\n');
+        FUZZ_CHECK((uint8_t)*c != 0xc2 || (uint8_t)c[1] >= 0xa0);  // C1 controls
+    }
     free(text);
     struct buf value = {0};
     show_value(root, &value);

@@ -259,8 +259,8 @@ static void step(struct fuzz_in *in)
     }
 }
 
-/* A core that reads this one's snapshot is this one. */
-static void carry_over(void)
+/* A core that reads this one's snapshot is this one, byte for byte. */
+static struct core *carry_over(void)
 {
     network_batch_end(n);
     uint64_t size = core_snapshot_size(n->core);
@@ -274,15 +274,35 @@ static void carry_over(void)
     FUZZ_CHECK(core_next_tick_ms(second) == core_next_tick_ms(n->core));
     free(bytes);
     free(again);
+    return second;
 }
 
-FUZZ(core,
-     "whatever entries come, the core's checks hold, refusals were foreseen, and a snapshot carries the state over")
+/* And it goes on as this one does: what a snapshot forgets shows in a verdict or in the root. */
+static void follow(struct core *second, uint32_t from)
+{
+    struct hash a, b;
+    network_batch_end(n);
+    network_replay(n, second, from, n->entry_count);
+    core_root(n->core, &a);
+    core_root(second, &b);
+    FUZZ_CHECK(hash_eq(&a, &b));
+    core_digest(n->core, &a);
+    core_digest(second, &b);
+    FUZZ_CHECK(hash_eq(&a, &b));
+}
+
+FUZZ(core, "the checks of core and books hold, refusals were foreseen, and a core from a snapshot goes on as this one")
 {
     n = world_reset();
     struct fuzz_in in = {data, size};
-    unsigned steps = 0;
+    struct core *second = NULL;
+    uint32_t from = 0;
+    unsigned steps = 0, carried = size % REPLICA_ONCE == 0 ? (unsigned)(size / REPLICA_ONCE % 8) : STEPS_MAX;
     for (; in.left > 0 && steps < STEPS_MAX; steps++) {
+        if (steps == carried) {
+            second = carry_over();
+            from = n->entry_count;
+        }
         network_forget(n);
         step(&in);
         FUZZ_CHECK(payment_holds(&n->core->payment));
@@ -291,8 +311,8 @@ FUZZ(core,
     }
     network_check(n);
     core_check(n->core);
-    if (size % REPLICA_ONCE == 0)
-        carry_over();
+    if (second)
+        follow(second, from);
 }
 
 FUZZ_SEEDS(core)

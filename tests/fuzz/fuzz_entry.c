@@ -206,15 +206,23 @@ FUZZ_SEEDS(names)
 
 /* ---- what people write on a command line ---- */
 
+/* Credits as they stand, coins with at most six places. */
 static void check_amount(const char *text)
 {
     struct amount amount;
     if (amount_read(text, &amount))
         return;
-    bool coins = strpbrk(text, ".c");
-    if (coins)
+    const char *point = strchr(text, '.');
+    size_t places = point ? strspn(point + 1, "0123456789") : 0;
+    FUZZ_CHECK(places <= 6);
+    if (!strchr(text, 'c')) {
+        FUZZ_CHECK(!point && amount.credits == strtoull(text, NULL, 10));
         return;
-    FUZZ_CHECK(amount.credits == strtoull(text, NULL, 10));
+    }
+    uint64_t part = places ? strtoull(point + 1, NULL, 10) : 0;
+    for (; places < 6; places++)
+        part *= 10;
+    FUZZ_CHECK(amount.credits == strtoull(text, NULL, 10) * 1000000 + part);
 }
 
 FUZZ(amount, "an amount is a whole number of credits, or coins of a million, or is refused; a genesis takes NAME=VALUE")
@@ -290,6 +298,9 @@ FUZZ_SEEDS(keystore)
         "\"6087dab2f9fdbbfaddc31a909735c1e6\"},\"kdf\":\"pbkdf2\",\"kdfparams\":{\"c\":2,\"dklen\":32,"
         "\"prf\":\"hmac-sha256\",\"salt\":\"ae3cd4e7013836a3df6bd7241b12db061dbe2c6785853cce422d148a624ce0bd\"},"
         "\"mac\":\"517ead924a9d0dc3124507e3393d175ce3ff7c1e96529c6c555ce9e51205e9b2\"}}");
+    /* What would go beyond its room. */
+    fuzz_seed_text("long-address", "{\"version\":3,\"address\":"
+                                   "\"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425\"}");
     buf_done(&out);
     key_close(key);
 }

@@ -1,4 +1,6 @@
 /* HTTP messages: requests as they come on a socket, replies as a WebSocket client reads them, and paths and queries. */
+#include <llhttp.h>
+
 #include "fuzz/fuzz.h"
 #include "proto/http.h"
 #include "proto/ws.h"
@@ -10,7 +12,8 @@
 
 struct reader {
     struct http_head_scan scan;
-    struct buf head, log;
+    struct buf head, log, bodies;
+    unsigned requests;
     struct http_request request;
     struct http_field field[HTTP_FIELDS_MAX];
     struct http_body body;
@@ -70,17 +73,61 @@ static bool read_body(struct reader *r, const char *data, size_t size, size_t *r
     FUZZ_CHECK(piece.size == 0 ||
                ((const char *)piece.data >= data && (const char *)piece.data + piece.size <= data + size));
     buf_add(&r->log, piece.data, piece.size);
+    buf_add(&r->bodies, piece.data, piece.size);
     if (answer == HTTP_BAD)
         return false;
     FUZZ_CHECK(*ret_used <= size);
     FUZZ_CHECK(r->body.size <= BODY_MAX);
     if (answer == HTTP_DONE) {
         buf_text(&r->log, "\nend\n");
+        r->requests++;
         r->in_body = false;
         r->scan = (struct http_head_scan){0};
         buf_reset(&r->head);
     }
     return true;
+}
+
+/* ---- llhttp, whole, as the witness: what others in front of us would take for one request ---- */
+
+struct witness {
+    unsigned requests;
+    struct buf bodies;
+};
+
+static int on_body(llhttp_t *llhttp, const char *at, size_t size)
+{
+    struct witness *w = llhttp->data;
+    buf_add(&w->bodies, at, size);
+    return 0;
+}
+
+static int on_message(llhttp_t *llhttp)
+{
+    struct witness *w = llhttp->data;
+    w->requests++;
+    return 0;
+}
+
+static void check_framing(const struct reader *r, const uint8_t *data, size_t size)
+{
+    llhttp_settings_t settings;
+    llhttp_t llhttp;
+    struct witness w = {0};
+    llhttp_settings_init(&settings);
+    settings.on_body = on_body;
+    settings.on_message_complete = on_message;
+    llhttp_init(&llhttp, HTTP_REQUEST, &settings);
+    llhttp.data = &w;
+    llhttp_errno_t err = llhttp_execute(&llhttp, (const char *)data, size);
+    /* llhttp stops for good behind a request that closes the connection or upgrades it. Behind the last whole request
+     * it may see sooner that the next is none. */
+    bool stopped = err == HPE_CLOSED_CONNECTION || err == HPE_PAUSED_UPGRADE;
+    FUZZ_CHECK(stopped || w.requests == r->requests);
+    FUZZ_CHECK(stopped || r->in_body ||
+               (w.bodies.size == r->bodies.size &&
+                (w.bodies.size == 0 || memcmp(w.bodies.data, r->bodies.data, w.bodies.size) == 0)));
+    buf_done(&w.bodies);
 }
 
 static struct buf read_requests(int how, const uint8_t *data, size_t size)
@@ -105,7 +152,10 @@ static struct buf read_requests(int how, const uint8_t *data, size_t size)
     fuzz_cut_done(&cut);
     FUZZ_CHECK(good == (r.refusal == HTTP_REFUSE_NONE));
     buf_printf(&r.log, "%s %s", http_refusal_name(r.refusal), r.in_body ? "in a body" : "");
+    if (how == FUZZ_WHOLE && r.refusal == HTTP_REFUSE_NONE && r.requests > 0)
+        check_framing(&r, data, size);
     buf_done(&r.head);
+    buf_done(&r.bodies);
     return r.log;
 }
 

@@ -455,11 +455,16 @@ FUZZ(archive, "an archive with bytes turned, or with any text for a task's body,
         buf_add(&bytes, archive_bytes.data, archive_bytes.size);
     else
         bytes = changed(&archive_bytes, &in);
-    write_file(path, &bytes);
-    if (is_body)
-        set_body(path, fuzz_rest(&in));
-    ask_history(path);
-    ask_archive(path);
+    struct span body = fuzz_rest(&in);
+    for (int who = 0; who < 2; who++) {  // each changes the file
+        write_file(path, &bytes);
+        if (is_body)
+            set_body(path, body);
+        if (who == 0)
+            ask_archive(path);
+        else
+            ask_history(path);
+    }
     buf_done(&bytes);
 }
 

@@ -6,10 +6,11 @@
  *   --seeds FOLDER    writes the first inputs of each target to FOLDER/TARGET/
  *   --list            the targets, one a line
  *
- * Each input runs in a process of its own, so that one that crashes is counted and the others run all the same.
+ * Inputs run in processes apart, so that one that crashes is counted and the others run all the same.
  */
 #include <dirent.h>
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,6 +35,11 @@ static bool read_input(const char *path, uint8_t **ret_data, size_t *ret_size)
     return good;
 }
 
+static void path_of(const struct fuzz_target *target, const char *name, char *ret_path, size_t cap)
+{
+    snprintf(ret_path, cap, "%s/%s/%s", corpus, target->name, name);
+}
+
 static bool run_file(const struct fuzz_target *target, const char *path)
 {
     uint8_t *data = NULL;
@@ -47,46 +53,62 @@ static bool run_file(const struct fuzz_target *target, const char *path)
     return good;
 }
 
-static bool run_apart(const struct fuzz_target *target, const char *path)
+/* Runs inputs from *at on, which is where they have come to: shared with the process that waits. */
+static _Noreturn void run_from(const struct fuzz_target *target, struct dirent **entry, int count, volatile int *at)
 {
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
+    char path[1024];
+    for (; *at < count; ++*at) {
         alarm(INPUT_S_MAX);
-        bool good = run_file(target, path);
-        exit(good ? 0 : 1);
+        path_of(target, entry[*at]->d_name, path, sizeof path);
+        if (entry[*at]->d_name[0] != '.' && !run_file(target, path))
+            exit(1);
     }
-    int status = 0;
-    if (child < 0 || waitpid(child, &status, 0) != child)
-        return false;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    exit(0);
+}
+
+/* In processes of their own: one that crashes is counted, and the next goes on behind it. */
+static void replay_all(const struct fuzz_target *target, struct dirent **entry, int count)
+{
+    volatile int *at = mmap(NULL, sizeof *at, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        fuzz_fail(__FILE__, __LINE__, "no shared memory");
+    char path[1024];
+    for (*at = 0; *at < count; ++*at) {
+        fflush(stdout);
+        pid_t child = fork();
+        if (child == 0)
+            run_from(target, entry, count, at);
+        int status = 0;
+        if (child < 0 || waitpid(child, &status, 0) != child)
+            fuzz_fail(__FILE__, __LINE__, "no process");
+        if (*at == count && status == 0)
+            break;
+        failed++;
+        path_of(target, *at < count ? entry[*at]->d_name : "(at its end)", path, sizeof path);
+        printf("failed: fuzz_replay %s %s\n", target->name, path);
+    }
+    munmap((void *)(uintptr_t)at, sizeof *at);
 }
 
 static void replay(const struct fuzz_target *target)
 {
-    char folder[512], path[1024];
+    char folder[512];
     struct dirent **entry;
     snprintf(folder, sizeof folder, "%s/%s", corpus, target->name);
     int count = scandir(folder, &entry, NULL, alphasort);
-    unsigned before = passed + failed;
-    for (int i = 0; i < count; i++) {
-        if (entry[i]->d_name[0] != '.') {
-            snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name);
-            if (run_apart(target, path)) {
-                passed++;
-            } else {
-                failed++;
-                printf("failed: build/fuzz_replay %s %s\n", target->name, path);
-            }
-        }
-        free(entry[i]);
-    }
-    if (count >= 0)
-        free(entry);
-    if (passed + failed == before) {
+    unsigned inputs = 0, before = failed;
+    for (int i = 0; i < count; i++)
+        inputs += entry[i]->d_name[0] != '.';
+    if (inputs == 0) {
         failed++;
         printf("failed: %s has no inputs\n", folder);
+        return;
     }
+    replay_all(target, entry, count);
+    passed += inputs > failed - before ? inputs - (failed - before) : 0;
+    for (int i = 0; i < count; i++)
+        free(entry[i]);
+    free(entry);
 }
 
 int main(int argc, char **argv)
