@@ -36,10 +36,11 @@ static void take_characters(struct text_gate *gate)
     }
 }
 
-/* Cuts the text at the first stop string that ends after `from`. */
+/* Cuts the text at the stop string that is whole first, and of those that end together at the longest: what a reader of
+ * single bytes would find, so that the answer does not depend on the pieces in which an engine hands it over. */
 static void find_stop(struct text_gate *gate, size_t from)
 {
-    size_t first = gate->text.size;
+    size_t first = gate->text.size, first_end = SIZE_MAX;
     for (uint32_t i = 0; i < gate->stop_count; i++) {
         struct span stop = gate->stop[i];
         size_t begin = from >= stop.size ? from - stop.size + 1 : 0;
@@ -49,8 +50,11 @@ static void find_stop(struct text_gate *gate, size_t from)
         if (!at)
             continue;
         gate->stopped = true;
-        if ((size_t)(at - gate->text.data) < first)
-            first = (size_t)(at - gate->text.data);
+        size_t begin_at = (size_t)(at - gate->text.data), end = begin_at + stop.size;
+        if (end < first_end || (end == first_end && begin_at < first)) {
+            first = begin_at;
+            first_end = end;
+        }
     }
     if (gate->stopped) {
         cx_assert(first >= gate->sent);  // what may begin a stop string was held back

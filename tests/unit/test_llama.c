@@ -380,6 +380,21 @@ TEST(text_gate, the_first_of_several_stops_wins)
     check_gate("xabcdey", 7, stop, 2, "xa", true);
 }
 
+TEST(text_gate, the_first_stop_is_the_same_however_the_engine_cuts_its_text)
+{
+    struct span stop[] = {span_of("abcde"), span_of("bcd"), span_of("cd")};
+    for (size_t piece = 1; piece <= 7; piece++) {
+        struct text_gate gate;
+        text_gate_init(&gate, stop, 3);
+        for (size_t at = 0; at < 7; at += piece)
+            text_gate_add(&gate, "xabcdey" + at, 7 - at < piece ? 7 - at : piece);
+        text_gate_end(&gate);
+        CHECK(gate.stopped);
+        CHECK_STR(gate.text.data, "xa");
+        text_gate_done(&gate);
+    }
+}
+
 TEST(text_gate, characters_stay_whole_and_bad_bytes_are_replaced)
 {
     check_gate("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x8c\x8d", 15, NULL, 0,
