@@ -48,8 +48,10 @@ void fuzz_run(const struct fuzz_target *target, const uint8_t *data, size_t size
     __attribute__((constructor)) static void add_seeds_##target_(void) { target_##target_.seeds = seeds_##target_; } \
     static void seeds_##target_(void)
 
-/* Writes them all, into root/TARGET/; each target's function calls the other two. */
+/* Writes them all, into root/TARGET/; each target's function calls the last two. */
 void fuzz_write_seeds(const char *root);
+/* Runs those of one target; gives how many there are. */
+unsigned fuzz_run_seeds(const struct fuzz_target *target);
 void fuzz_seed(const char *name, const void *data, size_t size);
 void fuzz_seed_text(const char *name, const char *text);
 

@@ -22,7 +22,7 @@ endif
 # tests/fuzz/planted: one source file with a defect, in place of the library's.
 PLANTED := $(BUILD)/planted/defect
 $(PLANTED).o: $(PLANTED).c
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -w -c $< -o $@
 
 .PHONY: $(BUILD)/planted $(BUILD)/planted-fuzz
 $(BUILD)/planted: $(PLANTED).o $(BUILD)/tests/fuzz/replay.o $(FUZZ_OBJ) $(FUZZ_LIB) $(BUILD)/libcorten.a

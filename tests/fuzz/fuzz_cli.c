@@ -67,6 +67,10 @@ FUZZ_SEEDS(options)
     static const char file[] =
         "\0# a comment\nlisten = a:1\n[dev]\nminers = 4\n ; another\nparam=x=y\n[router]\nlisten = b:2\n";
     static const char both[] = "--price-in\0007\0\0[ dev ]\nfound = yes\nmimers = 3\n";
+    char many[5 * (OPTION_VALUES_MAX + 1)];
+    for (size_t i = 0; i < sizeof many; i += 5)
+        memcpy(many + i, "-p=a", 5);
+    fuzz_seed("many", many, sizeof many);
     fuzz_seed("flags", flags, sizeof flags - 1);
     fuzz_seed("file", file, sizeof file - 1);
     fuzz_seed("both", both, sizeof both - 1);

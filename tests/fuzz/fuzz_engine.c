@@ -241,6 +241,8 @@ FUZZ_SEEDS(gguf)
         fuzz_seed(name, out.data, out.size);
         if (i == 0)
             fuzz_seed("header", out.data, tiny_header_size(&out));
+        if (i == 0)
+            fuzz_seed("cut", out.data, out.size - 1);
         buf_done(&out);
     }
     fuzz_seed("empty-file", "GGUF\3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 24);

@@ -111,7 +111,10 @@ FUZZ_SEEDS(record)
     uint8_t bytes[RECORD_SIZE_MAX];
     struct record record = {
         .engine = ENGINE_ECHO, .seed = 3, .seed_of_client = 1, .finish = 1, .tokens_in = 1, .tokens_out = 2};
-    fuzz_seed("record", bytes, record_encode(&record, bytes, sizeof bytes));
+    uint32_t size = record_encode(&record, bytes, sizeof bytes);
+    fuzz_seed("record", bytes, size);
+    bytes[size] = 0;
+    fuzz_seed("longer", bytes, size + 1);
 }
 
 /* ---- names ---- */

@@ -176,6 +176,13 @@ FUZZ_SEEDS(http_request)
     fuzz_seed_text("length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.0\r\n\r\n");
     fuzz_seed_text("chunked", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n1\r\n "
                               "\r\n0\r\n\r\n");
+    struct buf large = {0};
+    buf_text(&large, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 2; i++)  // together over BODY_MAX
+        buf_printf(&large, "%x\r\n%0600d\r\n", 600, i);
+    buf_text(&large, "0\r\n\r\n");
+    fuzz_seed("large", large.data, large.size);
+    buf_done(&large);
     fuzz_seed_text("expect", "PUT /p HTTP/1.1\r\nHost: a:80\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx");
     fuzz_seed_text("options", "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     fuzz_seed_text("upgrade", "GET /link/miner HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

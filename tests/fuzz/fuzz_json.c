@@ -110,6 +110,9 @@ FUZZ_SEEDS(json)
 {
     fuzz_seed_text("all", "{\"a\":[1,-2.5e3,0.7,\"x\\n\\u20ac\"],\"b\":{\"c\":null,\"d\":true},\"\":9007199254740993}");
     fuzz_seed_text("numbers", "[0,-0,1e-7,123456789012345678,1.0E+2,\"18446744073709551615\",\"0xdeadbeef\",0.1]");
+    fuzz_seed_text("controls", "[\"\\u001f\\u0000\", \"\\u001f\"]");
+    fuzz_seed_text("control", "\"\\u001f\"");
+    fuzz_seed_text("wide", "[1e20,-1e19]");
     fuzz_seed_text("texts", "[\"\\ud83d\\ude00\",\"\\u007f\\\\/\\b\",{\"\\u0001\":\"\"}]");
 }
 
@@ -270,6 +273,7 @@ FUZZ_SEEDS(request_chat)
                "\"stream\":true,\"stream_options\":{\"include_usage\":true},\"user\":\"u\",\"min_p\":0.05,"
                "\"corten\":{\"session\":\"7\",\"redundancy\":3,\"validation\":\"majority\",\"priority\":3,"
                "\"timeout\":1.5,\"client_reference\":\"r\"}}");
+    fuzz_seed_text("wide", "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"b\"}],\"x\":[1e20]}");
     fuzz_seed_text("tools", "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"b\"}],\"tools\":[{}]}");
 }
 

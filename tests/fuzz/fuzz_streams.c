@@ -155,7 +155,9 @@ static void seed_frames(const uint8_t *mask)
         ws_put(&out, WS_TEXT, false, text, cut, mask);
         ws_put(&out, WS_PING, true, "p", 1, mask);
         ws_put(&out, WS_CONTINUATION, true, text + cut, sizeof text - 1 - cut, mask);
-        ws_put(&out, WS_BINARY, true, long_text, sizeof long_text, mask);
+        ws_put(&out, WS_BINARY, cut != 3, long_text, sizeof long_text, mask);
+        if (cut == 3)  // together over MESSAGE_MAX
+            ws_put(&out, WS_CONTINUATION, true, long_text, sizeof long_text, mask);
         ws_put(&out, WS_PONG, true, "", 0, mask);
         ws_put_close(&out, 1000, "bye", mask);
         snprintf(name, sizeof name, "cut-%zu", cut);

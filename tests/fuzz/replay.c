@@ -1,8 +1,7 @@
 /* fuzz_replay [--seeds FOLDER | --list | TARGET [PATH...]] - runs inputs through their targets, without libFuzzer.
  *
- *   (nothing)         every file under tests/fuzz/corpus/TARGET/; ends with "N passed, N failed"
- *   TARGET            those of one target
- *   TARGET PATH...    these files, in this process: for a debugger
+ *   (nothing)         the seeds of each target, and every file under tests/fuzz/corpus/TARGET/; ends with "N passed, N
+ * failed" TARGET            those of one target TARGET PATH...    these files, in this process: for a debugger
  *   --seeds FOLDER    writes the first inputs of each target to FOLDER/TARGET/
  *   --list            the targets, one a line
  *
@@ -90,8 +89,30 @@ static void replay_all(const struct fuzz_target *target, struct dirent **entry, 
     munmap((void *)(uintptr_t)at, sizeof *at);
 }
 
+/* The first inputs, as one. */
+static void replay_seeds(const struct fuzz_target *target)
+{
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(INPUT_S_MAX);
+        fuzz_run_seeds(target);
+        exit(0);
+    }
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        fuzz_fail(__FILE__, __LINE__, "no process");
+    if (status == 0) {
+        passed++;
+        return;
+    }
+    failed++;
+    printf("failed: fuzz_replay %s, one of its seeds: fuzz_replay --seeds FOLDER writes them\n", target->name);
+}
+
 static void replay(const struct fuzz_target *target)
 {
+    replay_seeds(target);
     char folder[512];
     struct dirent **entry;
     snprintf(folder, sizeof folder, "%s/%s", corpus, target->name);

@@ -4,11 +4,18 @@
 
 #include "fuzz/fuzz.h"
 
-static const char *seed_folder;
+static const char *seed_folder;                // NULL: they are run
+static const struct fuzz_target *seed_target;  // by this one
+static unsigned seed_count;
 
 void fuzz_seed(const char *name, const void *data, size_t size)
 {
     char path[1024];
+    seed_count++;
+    if (!seed_folder) {
+        fuzz_run(seed_target, data, size);
+        return;
+    }
     snprintf(path, sizeof path, "%s/%s", seed_folder, name);
     FILE *file = fopen(path, "wb");
     if (!file || fwrite(data, 1, size, file) != size || fclose(file) != 0)
@@ -31,4 +38,14 @@ void fuzz_write_seeds(const char *root)
         else
             fuzz_seed("empty", "", 0);
     }
+}
+
+unsigned fuzz_run_seeds(const struct fuzz_target *target)
+{
+    seed_target = target;
+    seed_folder = NULL;
+    seed_count = 0;
+    if (target->seeds)
+        target->seeds();
+    return seed_count;
 }
