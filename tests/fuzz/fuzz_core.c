@@ -7,7 +7,7 @@
  */
 #include "core/core.h"
 #include "fuzz/fuzz.h"
-#include "fuzz/world.h"
+#include "fuzz/fuzz_world.h"
 
 #define STEPS_MAX    64
 #define FIELDS_MAX   4
@@ -15,7 +15,7 @@
 #define CHECK_EVERY  8  // steps: a check walks over everything
 #define REPLICA_ONCE 8  // of so many inputs one is carried over to a second core
 
-static struct network *n;  // world.h's
+static struct network *n;  // fuzz_world.h's
 
 /* ---- what there is ---- */
 

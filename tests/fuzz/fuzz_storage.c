@@ -5,7 +5,7 @@
 
 #include "base/db.h"
 #include "fuzz/fuzz.h"
-#include "fuzz/world.h"
+#include "fuzz/fuzz_world.h"
 #include "ledger/archive.h"
 #include "ledger/backend.h"
 #include "ledger/ledger_tool.h"

@@ -1,4 +1,4 @@
-/* world.h - a small network of the core, opened once and put back before each input, for several targets. */
+/* fuzz_world.h - a small network of the core, opened once and put back before each input, for several targets. */
 #ifndef CORTEN_TESTS_FUZZ_WORLD_H
 #define CORTEN_TESTS_FUZZ_WORLD_H
 

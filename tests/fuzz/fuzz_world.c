@@ -1,4 +1,4 @@
-#include "fuzz/world.h"
+#include "fuzz/fuzz_world.h"
 
 #include "fuzz/fuzz.h"
 
