@@ -20,6 +20,7 @@ const NETWORK_KILLS_MAX = 30; // of one network: its ledger is verified whole af
 const OPENINGS_MAX = 5;       // kills in a row while a router opens
 const DEEP_EVERY = 12;        // checks
 const ROOM_MAX = 256 * 1024;  // bytes until a disk is full
+const GOLDEN = 0.6180339887;
 const FIRST_DEPOSIT = 1_000_000_000n;
 
 const { values: options } = parseArgs({
@@ -52,6 +53,7 @@ function chance(seed) {
 // ---- what a run adds up to ----
 
 const sum = {
+  spread: 0,
   kills: { router: 0, miner: 0, oracle: 0 }, how: {}, boundaries: new Map(), awaited: new Map(), passed: new Map(), lost: 0n, faults: {}, checks: 0,
   done: {}, prompts: 0, answered: 0, failures: [], passedTests: 0,
 };
@@ -98,10 +100,11 @@ class Era {
     return fired;
   }
 
-  // Which boundary to wait for: half of the time one that was hit least, else whichever comes.
+  // Which boundary to wait for: mostly one that was hit least, else whichever comes behind so many others. These numbers
+  // spread evenly over their range, so that a long run leaves no gap.
   choose(phase, writes = phase === 'serving' ? 400 : 60) {
     const seen = [...sum.passed.keys()].filter((one) => phaseOf(one) === phase && !isSend(one));
-    if (seen.length === 0 || this.random(3) === 0) return { wanted: null, pass: this.random(writes), sends: this.random(4) ? 'no' : 'also' };
+    if (seen.length === 0 || this.random(3) === 0) return { wanted: null, pass: Math.floor(((sum.spread++ * GOLDEN) % 1) * writes), sends: this.random(4) ? 'no' : 'also' };
     const tries = (one) => (sum.boundaries.get(one) ?? 0) + (sum.awaited.get(one) ?? 0);
     seen.sort((a, b) => tries(a) - tries(b) || sum.passed.get(b) - sum.passed.get(a));
     const wanted = seen[this.random(Math.min(4, seen.length))];
@@ -252,16 +255,20 @@ async function foundings(t, era, random, share) {
     const world = await World.make(t, {});
     Object.assign(self, { random, world, era });
     const action = self.action();
-    world.launch({ found: true });
+    const dev = i % 3 === 2;
+    const launch = () => (dev ? world.launchDev() : world.launch({ found: true }));
+    launch();
     world.control.arm({ ...self.choose('founding', 150), action, seed: random(2 ** 30) });
     const lives = await world.ready();
     world.control.disarm();
     if (lives) await world.router.stop('SIGKILL');
     self.note('router', world.control, action);
-    world.launch({ found: true });
+    world.router.killGroup();
+    launch();
     if (!(await world.ready())) throw new Error(`founding ${i}, again: the router did not open:\n${world.router.output()}`);
     if (!world.key) throw new Error(`founding ${i}: nobody was told an API key:\n${world.router.output()}`);
-    await world.get('/api/v1/accounts/me');
+    const { balance } = await world.get('/api/v1/accounts/me');
+    if (dev && balance === '0') throw new Error(`founding ${i}: the developer's account has no money`);
     const { models } = await world.status();
     if (models.length !== 1) throw new Error(`founding ${i}: ${JSON.stringify(models)}`);
     await world.router.stop('SIGTERM');

@@ -67,6 +67,15 @@ export class World {
     return this.router;
   }
 
+  // The same with `corten dev`, which founds by itself, makes its keys, and starts miner and oracle.
+  launchDev() {
+    this.control.phase = 'founding';
+    this.key = 'default-dev-token';
+    this.router = this.spawn(['dev', '--data', this.data, '--listen', '127.0.0.1:0', '--engine', this.engine, '--model', this.model, '--miners', '1'],
+      this.control, 'corten dev');
+    return this.router;
+  }
+
   // Resolves to true when the router serves, false if it ended before.
   async ready() {
     const router = this.router;
