@@ -191,7 +191,7 @@ class Era {
     world.control.disarm();
     const { signal, status } = world.router.result;
     if (signal === 'SIGKILL') this.note('router', world.control, action);
-    else if (status !== 0) load.violate(`SIGTERM: the router ended with ${status} ${signal}\n${world.router.output()}`);
+    else if (status !== 0 || /Sanitizer/.test(world.router.output('stderr'))) load.violate(`SIGTERM: the router ended with ${status} ${signal}\n${world.router.output()}`);
     else tally(sum.faults, 'power cut behind a clean end');
     this.collect(world);
   }
@@ -360,7 +360,8 @@ async function ended(self, what, message) {
   await load.pause();
   load.failing = false;
   load.puts = true;
-  if (signal || status === 0 || !message.test(world.router.output('stderr')))
+  const said = world.router.output('stderr');
+  if (signal || status === 0 || !message.test(said) || /Sanitizer/.test(said))
     load.violate(`${what}: the router ended with ${status ?? signal}, and said:\n${world.router.output('stderr')}`);
 }
 

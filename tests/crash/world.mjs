@@ -53,7 +53,7 @@ export class World {
 
   // Starts a program behind the shim, or without it where there is no control page.
   spawn(args, control, name) {
-    const env = control ? { LD_PRELOAD: SHIM, CRASH_FOLDER: this.data, CRASH_CONTROL: control.path } : {};
+    const env = control ? { LD_PRELOAD: SHIM, CRASH_FOLDER: this.data, CRASH_CONTROL: control.path, ASAN_OPTIONS: 'verify_asan_link_order=0' } : {};
     return new Process(this.t, CORTEN, args, { cwd: root, env, name });
   }
 
