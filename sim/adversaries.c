@@ -64,6 +64,7 @@ struct cheater {
     const struct key *operator;
     struct adversary_miner *miner;  // NULL: down, or none
     struct adversary_oracle *oracle;
+    struct adversary_client *client;
     struct ledger *ledger;  // of a stale router
     uint32_t starts;        // of the router whose epoch it took, then
     struct net_timer timer;
@@ -168,6 +169,42 @@ static void halt_oracle(void *ctx)
     c->oracle_score[ORACLE_SCORE_OTHERWISE] += refused - named;
     adversary_oracle_close(c->oracle);
     c->oracle = NULL;
+}
+
+/* ---- clients ---- */
+
+static void start_client(void *ctx)
+{
+    struct cheater *c = ctx;
+    const struct adversary_client_options options = {.loop = c->computer->loop,
+                                                     .router = router_of(c),
+                                                     .api_key = roles_api_key(SWARM_CLIENTS_MAX - 1),
+                                                     .model = SIM_MODEL,
+                                                     .every_ms = c->every_ms,
+                                                     .seed = c->seed,
+                                                     .spy = {.core = see_core, .ctx = c}};
+    enum cx_err err = adversary_client_open(&options, &c->client);
+    cx_assert(!err);
+}
+
+static void halt_client(void *ctx)
+{
+    struct cheater *c = ctx;
+    if (!c->client)
+        return;
+    const struct adversary_client_stats *s = adversary_client_stats(c->client);
+    uint64_t *other = c->of->other;
+    other[OTHER_SCORE_REFERENCES] += s->references;
+    other[OTHER_SCORE_REFERENCES_HELD] += s->held;
+    other[OTHER_SCORE_SPENDERS] += s->spends;
+    other[OTHER_SCORE_OVER_BUDGET] += s->short_of;
+    other[OTHER_SCORE_LEAVERS] += s->leavers;
+    other[OTHER_SCORE_SNOOPS] += s->snoops;
+    other[OTHER_SCORE_SNOOPS_REFUSED] += s->unseen;
+    if (s->breaches > 0)
+        check_fail(&c->of->sim->check, CHECKER_API, 0, "a cheating client: %s", s->breach);
+    adversary_client_close(c->client);
+    c->client = NULL;
 }
 
 /* ---- a second program with a router's key ---- */
@@ -364,6 +401,8 @@ static void add(struct adversaries *a, enum adversary_kind kind)
         c->oracle_score[ORACLE_SCORE_PLAYED] = 1;
     } else if (kind == ADVERSARY_STALE_ROUTER && sim->swarm.shared_ledger) {
         program = (struct program){start_stale, halt_stale, c};
+    } else if (kind == ADVERSARY_CLIENT) {
+        program = (struct program){start_client, halt_client, c};
     } else {
         return;
     }

@@ -157,6 +157,31 @@ CX_CLOSER(adversary_oracle)
 void adversary_oracle_turn(struct adversary_oracle *oracle, uint32_t cheats);
 const struct adversary_oracle_stats *adversary_oracle_stats(const struct adversary_oracle *oracle);
 
+/* ---- clients ---- */
+
+struct adversary_client_options {
+    struct net_loop *loop;
+    const char *router;   // http://host:port; must stay
+    const char *api_key;  // with money and all scopes; must stay
+    const char *model;    // must stay
+    uint32_t every_ms;
+    uint64_t seed;
+    struct adversary_spy spy;
+};
+struct adversary_client_stats {
+    uint64_t references, held;  // used again with other content; of these: the same task
+    uint64_t spends, short_of;  // prompts of an account without money; refused for that
+    uint64_t leavers;           // streams that were left in the middle
+    uint64_t snoops, unseen;    // looks at others' tasks; refused
+    uint64_t breaches;          // what must never be: `breach` says the last
+    char breach[96];
+};
+struct adversary_client;
+enum cx_err adversary_client_open(const struct adversary_client_options *options, struct adversary_client **ret_client);
+void adversary_client_close(struct adversary_client *client);
+CX_CLOSER(adversary_client)
+const struct adversary_client_stats *adversary_client_stats(const struct adversary_client *client);
+
 /* ---- within a simulated network: adversaries.c ---- */
 
 struct sim;

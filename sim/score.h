@@ -35,7 +35,7 @@
     X(EPOCHS_TAKEN, epochs_taken)           /* by a second program with a router's key */ \
     X(FENCED, fenced)                       /* batches of an old epoch that were refused */ \
     X(REFERENCES, references) X(REFERENCES_HELD, references_held) /* used again with other content: the same task answered */ \
-    X(SPENDERS, spenders) X(OVER_BUDGET, over_budget)             /* prompts over a key's budget: refused */ \
+    X(SPENDERS, spenders) X(OVER_BUDGET, over_budget)             /* prompts of an account without money: refused */ \
     X(LEAVERS, leavers)                     /* who read and went */ \
     X(SNOOPS, snoops) X(SNOOPS_REFUSED, snoops_refused)           /* looks at others' tasks */
 // clang-format on

@@ -1,6 +1,7 @@
 /* Clients that cheat: what they get for it, and what they pay. */
 #include "lib/live.h"
 #include "lib/test.h"
+#include "sim/adversary.h"
 
 #define TEXT    "/v1/completions"
 #define AT_ONCE 12
@@ -150,5 +151,35 @@ TEST(adversary_client, what_others_asked_is_not_to_be_had)
     struct reply *other = live_ask(live, "POST", TEXT, thief, prompt_of("a guess", named));
     CHECK_EQ(other->status, 200);
     CHECK(strcmp(reply_text(own, "corten.task_id"), reply_text(other, "corten.task_id")) != 0);
+    live_close(live);
+}
+
+/* ---- all of it at once, as in the simulator ---- */
+
+static const struct core *see_core(void *ctx) { return live_core(ctx); }
+
+TEST(adversary_client, one_that_tries_everything_gets_nothing)
+{
+    struct live *live = live_open(
+        &(struct live_options){.miners = 2, .engine = "echo=slow=5,tokens=8", .oracle_engine = "echo=tokens=8"});
+    struct adversary_client *client;
+    const struct adversary_client_options options = {.loop = live->loop,
+                                                     .router = live->url,
+                                                     .api_key = LIVE_KEY,
+                                                     .model = LIVE_MODEL,
+                                                     .every_ms = 10,
+                                                     .seed = 3,
+                                                     .spy = {.core = see_core, .ctx = live}};
+    CHECK_EQ(adversary_client_open(&options, &client), CX_OK);
+    const struct adversary_client_stats *s = adversary_client_stats(client);
+    LIVE_UNTIL(live, s->held >= 5 && s->short_of >= 10 && s->leavers >= 3 && s->unseen >= 3);
+    CHECK_EQ(s->breaches, 0);
+    CHECK_EQ(s->spends, s->short_of);
+    CHECK_EQ(s->snoops, s->unseen);
+    CHECK_EQ(s->references - s->held <= 4, 1);  // those under way
+    adversary_client_close(client);
+    struct network_view network;
+    view_network(live_core(live), &network);
+    CHECK(network.money_holds);
     live_close(live);
 }
