@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/assert.h"
+#include "base/prefetch.h"
 #include "base/types.h"
 
 struct heap {
@@ -34,6 +35,12 @@ static inline uint32_t heap_top(const struct heap *heap) { return heap->count ? 
 static inline uint64_t heap_top_key(const struct heap *heap)
 {
     return heap->count ? heap->key[heap->item[0]] : TIME_NEVER;
+}
+/* Asks for what moving this item reads first. */
+static inline void heap_expect(const struct heap *heap, uint32_t item)
+{
+    cx_prefetch(&heap->key[item], sizeof *heap->key);
+    cx_prefetch(&heap->place[item], sizeof *heap->place);
 }
 void heap_check(const struct heap *heap);
 

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/prefetch.h"
 
 bool id_map_init(struct id_map *map, struct arena *arena, uint32_t cap, const void *rows, size_t stride,
                  uint32_t key_size)
@@ -50,6 +51,18 @@ static uint32_t place_of(const struct id_map *map, const void *key)
     while (map->slot[place] != SLOT_NONE && memcmp(key_of(map, map->slot[place]), key, map->key_size) != 0)
         place = (place + 1) & (map->room - 1);
     return place;
+}
+
+void id_map_expect_place(const struct id_map *map, const void *key)
+{
+    cx_prefetch(&map->slot[home_of(map, key)], sizeof *map->slot);
+}
+
+void id_map_expect_row(const struct id_map *map, const void *key)
+{
+    uint32_t slot = map->slot[home_of(map, key)];
+    if (slot != SLOT_NONE)
+        cx_prefetch(key_of(map, slot), map->stride);
 }
 
 uint32_t id_map_find(const struct id_map *map, const void *key) { return map->slot[place_of(map, key)]; }

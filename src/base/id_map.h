@@ -24,6 +24,9 @@ bool id_map_init(struct id_map *map, struct arena *arena, uint32_t cap, const vo
                  uint32_t key_size);
 /* The row with that key, or SLOT_NONE. */
 uint32_t id_map_find(const struct id_map *map, const void *key);
+/* Asks for the memory of a look-up: of its place first, of the row there later. */
+void id_map_expect_place(const struct id_map *map, const void *key);
+void id_map_expect_row(const struct id_map *map, const void *key);
 /* Adds a row whose key is in place, and in no other row of the map. */
 void id_map_add(struct id_map *map, uint32_t slot);
 /* Takes a row out; its key must still be in place. */

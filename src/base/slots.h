@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/assert.h"
+#include "base/prefetch.h"
 #include "base/types.h"
 
 #define SLOT_LIVE (UINT32_MAX - 1)
@@ -51,6 +52,12 @@ static inline uint32_t slots_find(const struct slots *slots, uint64_t id)
 {
     uint32_t slot = (uint32_t)id;
     return slots_is_live(slots, slot) && slots->generation[slot] == id >> 32 ? slot : SLOT_NONE;
+}
+/* Asks for what look-ups of this slot read. */
+static inline void slots_expect(const struct slots *slots, uint32_t slot)
+{
+    cx_prefetch(&slots->generation[slot], sizeof *slots->generation);
+    cx_prefetch(&slots->next_free[slot], sizeof *slots->next_free);
 }
 void slots_check(const struct slots *slots);
 

@@ -6,6 +6,7 @@
 #include "core/core.h"
 #include "ledger/ledger.h"
 #include "proto/entry.h"
+#include "router/look_ahead.h"
 
 #define PROGRESS_ENTRIES 4096
 
@@ -58,11 +59,15 @@ static bool each(void *ctx, const struct ledger_batch *batch)
     struct replaying *r = ctx;
     struct ledger_cursor at = ledger_cursor(batch);
     struct ledger_entry entry;
+    struct look_ahead ahead;
+    look_ahead_begin(&ahead, r->core, batch);
     while (!r->err && ledger_next(&at, &entry)) {
         if (!r->core)
             r->err = begin(r, &entry);
-        if (!r->err)
-            apply(r, &entry);
+        if (r->err)
+            break;
+        look_ahead_step(&ahead, r->core);
+        apply(r, &entry);
     }
     if (!r->err)
         core_batch_end(r->core);

@@ -29,6 +29,18 @@ uint32_t account_find(const struct account_book *book, const struct address *add
     return id_map_find(&book->by_address, address);
 }
 
+void account_expect(const struct account_book *book, const struct address *address, const struct hash *key,
+                    enum expect_stage stage)
+{
+    if (stage == EXPECT_FAR) {
+        id_map_expect_place(&book->by_address, address);
+        id_map_expect_place(&book->by_key, key);
+    } else if (stage == EXPECT_NEAR) {
+        id_map_expect_row(&book->by_address, address);
+        id_map_expect_row(&book->by_key, key);
+    }
+}
+
 bool account_has_room(const struct account_book *book, uint32_t more)
 {
     return more <= book->account_cap - book->account_count;

@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "base/heap.h"
 #include "base/id_map.h"
+#include "base/prefetch.h"
 #include "core/rows.h"
 #include "core/step.h"
 
@@ -76,6 +77,15 @@ void account_sweep(struct account_book *book);  // one router that fell silent
 
 /* SLOT_NONE: there is none, and that is no error. */
 uint32_t account_find(const struct account_book *book, const struct address *address);
+/* Asks for the rows of a payer and its key. */
+void account_expect(const struct account_book *book, const struct address *address, const struct hash *key,
+                    enum expect_stage stage);
+/* Asks for an account's row. */
+static inline void account_expect_row(const struct account_book *book, uint32_t account)
+{
+    if (account < book->account_count)
+        cx_prefetch(&book->account[account], sizeof *book->account);
+}
 /* Finds or makes it. Refused: ACCOUNTS_FULL. */
 enum verdict account_ensure(struct account_book *book, const struct address *address, uint32_t *ret_account);
 /* Whether account_ensure of `more` new accounts would be refused: for checks before changes. */

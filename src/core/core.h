@@ -51,6 +51,10 @@ struct core *core_open(void *memory, size_t size, const struct cmd_genesis *gene
  * (NULL: it does not decode). Never fails: a command that breaks a rule is refused, and the refusal is part of history.
  * `out` is emptied first, and gets at most EVENTS_PER_COMMAND_MAX events. */
 enum verdict core_apply(struct core *core, struct span bytes, const struct command *cmd, struct event_list *out);
+/* Asks for the memory that a coming entry of the batch will touch: worth calling for each of them at three distances,
+ * EXPECT_DISTANCE apart, EXPECT_FAR first. Changes nothing; what it is given may be anything. */
+#define EXPECT_DISTANCE 5
+void core_expect(const struct core *core, struct span bytes, enum expect_stage stage);
 /* Ends a ledger batch: closes the running digest over it. */
 void core_batch_end(struct core *core);
 /* What core_apply would say, as far as can be told cheaply without changing anything; ACCEPTED where it cannot. For

@@ -162,6 +162,12 @@ struct lift_vote {
 enum verdict node_pool_ban_lift(struct node_pool *pool, const struct cmd_ban_lift *cmd, const struct lift_vote *vote);
 
 /* Asking. */
+/* Asks for a node's row, and what is known of its slot. */
+static inline void node_pool_expect(const struct node_pool *pool, uint32_t node)
+{
+    slots_expect(&pool->slots, node);
+    cx_prefetch(&pool->node[node], sizeof *pool->node);
+}
 uint32_t node_pool_find(const struct node_pool *pool, const struct address *address);  // or SLOT_NONE
 const struct node *node_pool_node(const struct node_pool *pool, uint32_t node);
 /* The node's name, never used twice, where a slot may come again. 0: no node has the slot now. */

@@ -20,18 +20,17 @@ bool payment_init(struct payment *payment, struct arena *arena, struct step *ste
     payment->escrow = arena_take(arena, payment->session_cap, sizeof *payment->escrow);
     payment->stake = arena_take(arena, payment->node_cap, sizeof *payment->stake);
     payment->reservation = arena_take(arena, payment->task_cap, sizeof *payment->reservation);
+    payment->spender = arena_take(arena, payment->task_cap, sizeof *payment->spender);
     payment->pending = arena_take(arena, payment->audit_cap, sizeof *payment->pending);
     payment->withdrawal = arena_take(arena, (uint32_t)params->withdrawals_cap, sizeof *payment->withdrawal);
     payment->deposit = arena_take(arena, payment->deposit_cap, sizeof *payment->deposit);
-    bool ok = payment->escrow && payment->stake && payment->reservation && payment->pending && payment->withdrawal &&
-              payment->deposit;
+    bool ok = payment->escrow && payment->stake && payment->reservation && payment->spender && payment->pending &&
+              payment->withdrawal && payment->deposit;
     ok &= slots_init(&payment->withdrawals, arena, (uint32_t)params->withdrawals_cap);
     ok &= id_map_init(&payment->by_deposit, arena, payment->deposit_cap, payment->deposit, sizeof *payment->deposit,
                       sizeof *payment->deposit);
     if (!ok)
         return false;
-    for (uint32_t i = 0; i < payment->task_cap; i++)
-        payment->reservation[i].payer = SLOT_NONE;
     for (uint32_t i = 0; i < payment->audit_cap; i++)
         payment->pending[i].payee = SLOT_NONE;
     return true;
@@ -231,17 +230,9 @@ enum verdict payment_check_reserve(const struct payment *payment, const struct p
 void payment_reserve(struct payment *payment, uint32_t task, const struct payer_terms *terms, struct amount amount)
 {
     cx_assert(task < payment->task_cap);
-    struct reservation *r = &payment->reservation[task];
-    cx_assert(r->payer == SLOT_NONE);
-    *r = (struct reservation){
-        .left = amount,
-        .taken = amount,
-        .taken_ms = payment->step->now_ms,
-        .session = terms->session,
-        .payer = terms->payer,
-        .key = terms->key,
-        .delegate = terms->delegated ? payment->step->router : SLOT_NONE,
-    };
+    cx_assert(payment->spender[task] == SPENDER_FREE);
+    payment->reservation[task] = (struct reservation){.left = amount, .taken = amount};
+    payment->spender[task] = (uint8_t)(terms->delegated ? SPENDER_ROUTER + payment->step->router : SPENDER_PAYER);
     if (terms->session != SLOT_NONE) {
         take_out(&payment->escrow[terms->session], amount);
         take_out(&payment->total.escrow, amount);
@@ -304,7 +295,7 @@ struct payout_result payment_pay(struct payment *payment, const struct payout *p
 {
     const struct params *params = &payment->step->params;
     cx_assert(payout->task < payment->task_cap);
-    cx_assert(payment->reservation[payout->task].payer != SLOT_NONE);
+    cx_assert(payment->spender[payout->task] != SPENDER_FREE);
     struct amount amount = draw(payment, payout->task, payout->amount);
     struct amount router_fee = draw(payment, payout->task, basis_points_up(amount, params->router_fee_bp));
     struct amount oracle_fee = draw(payment, payout->task, basis_points_up(amount, params->oracle_fee_bp));
@@ -324,22 +315,24 @@ struct payout_result payment_pay(struct payment *payment, const struct payout *p
     return result;
 }
 
-void payment_release(struct payment *payment, uint32_t task, struct amount *ret_charged, struct amount *ret_refunded)
+void payment_release(struct payment *payment, uint32_t task, const struct payer_terms *terms, uint64_t taken_ms,
+                     struct amount *ret_charged, struct amount *ret_refunded)
 {
     cx_assert(task < payment->task_cap);
     struct reservation r = payment->reservation[task];
-    cx_assert(r.payer != SLOT_NONE);
+    uint8_t spender = payment->spender[task];
+    cx_assert(spender != SPENDER_FREE);
     struct amount left = draw(payment, task, r.left);
-    payment->reservation[task].payer = SLOT_NONE;
-    if (r.session != SLOT_NONE) {
-        put_in(&payment->escrow[r.session], left);
+    payment->spender[task] = SPENDER_FREE;
+    if (terms->session != SLOT_NONE) {
+        put_in(&payment->escrow[terms->session], left);
         put_in(&payment->total.escrow, left);
     } else {
-        account_credit(payment->account, r.payer, left);
+        account_credit(payment->account, terms->payer, left);
     }
-    key_give_back(payment->account, r.key, left, r.taken_ms);
-    if (r.delegate != SLOT_NONE)
-        delegation_give_back(payment->account, r.payer, r.delegate, left, r.taken_ms);
+    key_give_back(payment->account, terms->key, left, taken_ms);
+    if (spender >= SPENDER_ROUTER)
+        delegation_give_back(payment->account, terms->payer, spender - (uint32_t)SPENDER_ROUTER, left, taken_ms);
     *ret_charged = r.taken;
     take_out(ret_charged, left);
     *ret_refunded = left;

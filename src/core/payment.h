@@ -20,14 +20,12 @@
 
 #include "core/account.h"
 
+/* What is set aside for a task. Whose it is its owner knows, and says again when it ends. */
 struct reservation {
     struct amount left;   // not paid out or released
     struct amount taken;  // at the beginning
-    uint64_t taken_ms;    // for the key's period
-    uint32_t session;     // whose escrow it came from; SLOT_NONE: the payer's balance
-    uint32_t payer, key;  // account (SLOT_NONE: the row is free); key or SLOT_NONE
-    uint32_t delegate;    // router that spent by the payer's delegation; SLOT_NONE
 };
+enum { SPENDER_FREE, SPENDER_PAYER, SPENDER_ROUTER };  // the row is free; nobody in between; this + a router's slot
 struct pending_pay {
     struct amount amount;
     uint32_t payee;  // account; SLOT_NONE: the row is free
@@ -43,6 +41,7 @@ struct payment {
     struct account_book *account;
     struct amount *escrow, *stake;
     struct reservation *reservation;
+    uint8_t *spender;  // [tasks_cap]: who spent by the payer's delegation
     struct pending_pay *pending;
     struct withdrawal *withdrawal;
     struct slots withdrawals;
@@ -87,6 +86,12 @@ struct payer_terms {
  * DELEGATION_SHORT, ESCROW_SHORT or BALANCE_SHORT. */
 enum verdict payment_check_reserve(const struct payment *payment, const struct payer_terms *terms,
                                    struct amount amount);
+/* Asks for a task's row. */
+static inline void payment_expect(const struct payment *payment, uint32_t task)
+{
+    cx_prefetch(&payment->reservation[task], sizeof *payment->reservation);
+    cx_prefetch(&payment->spender[task], sizeof *payment->spender);
+}
 void payment_reserve(struct payment *payment, uint32_t task, const struct payer_terms *terms, struct amount amount);
 /* What one answer costs at its prices, clipped as "Money" says; never over the reservation's share. */
 struct usage {
@@ -110,8 +115,10 @@ struct payout_result {
 };
 struct payout_result payment_pay(struct payment *payment, const struct payout *payout, const uint32_t *oracle_account,
                                  uint32_t oracle_count);
-/* Ends the reservation: what is left goes back; gives both parts. */
-void payment_release(struct payment *payment, uint32_t task, struct amount *ret_charged, struct amount *ret_refunded);
+/* Ends the reservation, which was made at taken_ms on these terms (session, payer and key): what is left goes back;
+ * gives both parts. */
+void payment_release(struct payment *payment, uint32_t task, const struct payer_terms *terms, uint64_t taken_ms,
+                     struct amount *ret_charged, struct amount *ret_refunded);
 /* Ends a pending pay: to its payee, or to `network`. Gives the amount. */
 struct amount payment_pending_end(struct payment *payment, uint32_t audit, bool to_payee);
 

@@ -22,30 +22,30 @@ static void amount_table(struct rows *rows, struct amount *amount, uint32_t cap)
     rows_table_end(rows);
 }
 
-static void reservation_row(struct payment *payment, struct rows *rows, struct reservation *r)
+static void reservation_row(struct rows *rows, struct reservation *r, uint8_t *spender)
 {
     row_amount(rows, &r->left);
     row_amount(rows, &r->taken);
-    row_u64(rows, &r->taken_ms);
-    row_slot(rows, &r->session, payment->session_cap);
-    row_slot(rows, &r->payer, payment->account->account_cap);
-    row_slot(rows, &r->key, payment->account->key_cap);
-    row_slot(rows, &r->delegate, ROUTERS_MAX);
+    row_u8(rows, spender);
+    if (rows_reading(rows) && (*spender == SPENDER_FREE || *spender >= SPENDER_ROUTER + ROUTERS_MAX))
+        rows->ok = false;
 }
 
 static void reservation_table(struct payment *payment, struct rows *rows)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < payment->task_cap; i++)
-        count += payment->reservation[i].payer != SLOT_NONE;
+        count += payment->spender[i] != SPENDER_FREE;
     rows_table(rows, &count, payment->task_cap);
     for (uint32_t i = 0, done = 0; done < count; i++) {
         uint32_t slot = i;
-        if (!rows_reading(rows) && payment->reservation[i].payer == SLOT_NONE)
+        if (!rows_reading(rows) && payment->spender[i] == SPENDER_FREE)
             continue;
         row_slot(rows, &slot, payment->task_cap);
         struct reservation ignored = {0};
-        reservation_row(payment, rows, slot < payment->task_cap ? &payment->reservation[slot] : &ignored);
+        uint8_t nobody = SPENDER_FREE;
+        bool is = slot < payment->task_cap;
+        reservation_row(rows, is ? &payment->reservation[slot] : &ignored, is ? &payment->spender[slot] : &nobody);
         done++;
     }
     rows_table_end(rows);
@@ -132,7 +132,7 @@ void payment_check(const struct payment *payment)
         count_in(&stake, payment->stake[i]);
     for (uint32_t i = 0; i < payment->task_cap; i++) {
         const struct reservation *r = &payment->reservation[i];
-        if (r->payer == SLOT_NONE)
+        if (payment->spender[i] == SPENDER_FREE)
             continue;
         cx_assert(!amount_less(r->taken, r->left));
         count_in(&reservations, r->left);

@@ -64,6 +64,12 @@ bool reputation_init(struct reputation *reputation, struct arena *arena, struct 
 void reputation_rows(struct reputation *reputation, struct rows *rows, const struct slots *nodes);
 void reputation_check(const struct reputation *reputation);
 
+/* Asks for a node's row. */
+static inline void reputation_expect(const struct reputation *reputation, uint32_t node)
+{
+    cx_prefetch(&reputation->stats[node], sizeof *reputation->stats);
+}
+
 /* A slot begins a new life; a place in a node's model[] does. */
 void reputation_reset(struct reputation *reputation, uint32_t node);
 void reputation_reset_model(struct reputation *reputation, uint32_t node, uint32_t at);

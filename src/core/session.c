@@ -47,6 +47,17 @@ bool session_init(struct session_book *book, struct arena *arena, struct step *s
     return true;
 }
 
+void session_expect(const struct session_book *book, uint32_t session)
+{
+    if (session >= book->slots.used)
+        return;
+    const struct session *s = &book->session[session];
+    slots_expect(&book->slots, session);
+    cx_prefetch(&s->policy, offsetof(struct session_policy, router));
+    cx_prefetch(&s->state, offsetof(struct session, name) - offsetof(struct session, state));
+    cx_prefetch(&s->degraded, sizeof s->degraded);
+}
+
 void session_set_dice(struct session_book *book, const struct hash *dice, bool oracle_lives)
 {
     book->dice = *dice;

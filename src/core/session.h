@@ -145,6 +145,13 @@ enum verdict session_node_add(struct session_book *book, const struct command *c
 enum verdict session_node_remove(struct session_book *book, const struct cmd_session_node_remove *cmd);
 enum verdict session_pool_put(struct session_book *book, const struct cmd_session_pool_put *cmd);
 
+/* Asks for the rows of a session, and of a node as its member. */
+void session_expect(const struct session_book *book, uint32_t session);
+static inline void session_expect_member(const struct session_book *book, uint32_t node)
+{
+    cx_prefetch(&book->member[node], sizeof *book->member);
+}
+
 /* For the queue. */
 uint32_t session_find(const struct session_book *book, uint64_t id);  // or SLOT_NONE
 uint64_t session_id(const struct session_book *book, uint32_t session);

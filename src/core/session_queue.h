@@ -169,6 +169,10 @@ enum verdict session_queue_streams(struct session_queue *queue, const struct cmd
 enum verdict session_queue_adopt(struct session_queue *queue, const struct cmd_task_adopt *cmd);
 enum verdict session_queue_fault(struct session_queue *queue, const struct cmd_task_fault *cmd);
 
+/* Ask for what a command with this lease, or a submit to this session, will touch. The lease may be none. */
+void session_queue_expect_lease(const struct session_queue *queue, uint64_t lease, enum expect_stage stage);
+void session_queue_expect_submit(const struct session_queue *queue, uint64_t session, enum expect_stage stage);
+
 /* All that submit checks, changing nothing: for a router that drops what its replica would refuse. */
 enum verdict session_queue_check_submit(const struct session_queue *queue, const struct command *cmd,
                                         uint64_t *ret_task);

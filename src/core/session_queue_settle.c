@@ -110,8 +110,14 @@ static void keep_reference(struct session_queue *queue, uint32_t task, enum task
 
 static void refund(struct session_queue *queue, uint32_t task)
 {
+    const struct task *t = &queue->task[task];
+    struct payer_terms terms = {
+        .session = task_policy(queue, task)->pays == PAYS_OWNER ? t->session : SLOT_NONE,
+        .payer = t->payer,
+        .key = t->key,
+    };
     struct amount charged, refunded;
-    payment_release(queue->payment, task, &charged, &refunded);
+    payment_release(queue->payment, task, &terms, t->queued_ms, &charged, &refunded);
     struct evt_task_refunded *e = &event_add(queue->step->out, EVENT_TASK_REFUNDED)->task_refunded;
     e->task = slots_id(&queue->tasks, task);
     e->charged = charged;

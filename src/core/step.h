@@ -17,6 +17,13 @@ struct step {
     struct event_list *out;
 };
 
+/* How long before its turn an entry's rows are asked for: core_expect. */
+enum expect_stage {
+    EXPECT_FAR,   // the rows that it names
+    EXPECT_NEAR,  // the rows that these name
+    EXPECT_NEXT,  // and what those name
+};
+
 /* Dice: blake3(tag, beacon or chain, a, b), as a number. */
 uint64_t step_dice(const struct hash *beacon, const char tag[8], uint64_t a, uint64_t b);
 

@@ -9,6 +9,7 @@
 #include "ledger/gather.h"
 #include "payload/payload.h"
 #include "proto/entry.h"
+#include "router/look_ahead.h"
 
 /* Core time may not run ahead of the ledger's clock: a tick comes at least this long after the last entry. */
 #define TICK_MS_MIN 1
@@ -195,6 +196,8 @@ static bool follow(void *ctx, const struct ledger_batch *batch)
     struct replica *replica = ctx;
     struct ledger_cursor at = ledger_cursor(batch);
     struct ledger_entry entry;
+    struct look_ahead ahead;
+    look_ahead_begin(&ahead, replica->core, batch);
     while (ledger_next(&at, &entry)) {
         if (!replica->core) {
             enum cx_err err = open_core(replica, &entry);
@@ -203,6 +206,7 @@ static bool follow(void *ctx, const struct ledger_batch *batch)
                 return false;
             }
         }
+        look_ahead_step(&ahead, replica->core);
         apply(replica, batch, &entry);
     }
     core_batch_end(replica->core);

@@ -48,6 +48,13 @@ static void reserve(struct scene *s, uint32_t task, uint64_t credits)
     payment_reserve(&s->p->payment, task, &terms, amount_of(credits));
 }
 
+/* Of what `reserve` made, now. */
+static void release(struct scene *s, uint32_t task, struct amount *ret_charged, struct amount *ret_refunded)
+{
+    struct payer_terms terms = from_balance(s);
+    payment_release(&s->p->payment, task, &terms, s->p->step.now_ms, ret_charged, ret_refunded);
+}
+
 /* ---- deposits and withdrawals ---- */
 
 TEST(payment, credits_an_outside_payment_once)
@@ -240,7 +247,7 @@ TEST(payment, pays_and_gives_back_the_rest)
     CHECK_EQ(balance(&s, s.router), 3);
     CHECK_EQ(balance(&s, s.node), 102);
     check_money(&s);
-    payment_release(&s.p->payment, 3, &charged, &refunded);
+    release(&s, 3, &charged, &refunded);
     CHECK_EQ(charged.credits, 107);
     CHECK_EQ(refunded.credits, 393);
     CHECK_EQ(balance(&s, s.payer), 500 + 1 + 393);
@@ -260,7 +267,7 @@ TEST(payment, never_takes_more_than_was_reserved)
     CHECK_EQ(s.p->payment.total.network.credits, 1);
     result = payment_pay(&s.p->payment, &payout, NULL, 0);
     CHECK_EQ(result.to_payee.credits, 0);
-    payment_release(&s.p->payment, 0, &charged, &refunded);
+    release(&s, 0, &charged, &refunded);
     CHECK_EQ(charged.credits, 102);
     CHECK_EQ(refunded.credits, 0);
     check_money(&s);
@@ -297,7 +304,7 @@ TEST(payment, covers_every_answer_by_its_quote)
             /* The fees were not cut either. */
             CHECK(result.to_router.credits * 10000 >= payout.amount.credits / 10000 * s.p->step.params.router_fee_bp);
         }
-        payment_release(&s.p->payment, 1, &charged, &refunded);
+        release(&s, 1, &charged, &refunded);
         CHECK(payment_holds(&s.p->payment));
         test_free(s.p->arena.at);
         test_free(s.p);
@@ -317,7 +324,7 @@ TEST(payment, gives_back_to_the_escrow_that_paid)
     payment_reserve(payment, 2, &terms, amount_of(700));
     CHECK_EQ(payment_escrow(payment, 4).credits, 0);
     check_money(&s);
-    payment_release(payment, 2, &charged, &refunded);
+    payment_release(payment, 2, &terms, payment->step->now_ms, &charged, &refunded);
     CHECK_EQ(payment_escrow(payment, 4).credits, 700);
     CHECK_EQ(charged.credits, 0);
     payment_escrow_refund(payment, 4, s.payer);
@@ -343,7 +350,7 @@ TEST(payment, tells_key_and_delegation_what_was_not_spent)
     CHECK_EQ(payment_check_reserve(payment, &terms, amount_of(1)), VERDICT_KEY_BUDGET);
     struct payout payout = {2, s.node, SLOT_NONE, SLOT_NONE, amount_of(10)};
     payment_pay(payment, &payout, NULL, 0);
-    payment_release(payment, 2, &charged, &refunded);
+    payment_release(payment, 2, &terms, payment->step->now_ms, &charged, &refunded);
     CHECK_EQ(charged.credits, 12);
     CHECK_EQ(s.p->account.key[0].spent.credits, 12);
     CHECK_EQ(s.p->account.key[0].in_flight, 0);
@@ -425,8 +432,8 @@ TEST(payment, is_read_back_as_it_was)
     CHECK(hash_eq(&root, &read_root));
     check_money(&t);
     struct amount charged, refunded;
-    payment_release(&t.p->payment, 3, &charged, &refunded);
-    payment_release(&t.p->payment, 1, &charged, &refunded);
+    release(&t, 3, &charged, &refunded);
+    release(&t, 1, &charged, &refunded);
     CHECK_EQ(payment_pending_end(&t.p->payment, 6, true).credits, 101);
     check_money(&t);
 }
