@@ -223,7 +223,7 @@ unit: $(BUILD)/unit
 # ---- measuring -----------------------------------------------------------------------------------
 
 # Each of these is bench/NAME.c and becomes build/bench/NAME; the rest of bench/ is what they share.
-BENCH_PROGRAMS := core hot queue
+BENCH_PROGRAMS := core hot ledger queue
 BENCH := $(BENCH_PROGRAMS:%=$(BUILD)/bench/%)
 BENCH_LIB := $(filter-out $(BENCH:%=%.o),$(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/*.c)))
 # The servers that bench/queue measures beside ours have client libraries of their own.

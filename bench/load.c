@@ -8,14 +8,16 @@
 #include "crypto/keccak.h"
 #include "measure.h"
 
-#define NETWORK_ID  7
-#define START_MS    1700000000000ull  // the ledger's time at core time 0
-#define CHAIN_SIZE  65536             // heartbeats of one oracle
-#define USER_COIN   1000000000000ull
-#define CONTEXT     8192
-#define PRICE       1000000
-#define OPERATED    4  // nodes of one operator
-#define ROUND_QUEUE (1 << 19)
+#define NETWORK_ID    7
+#define START_MS      1700000000000ull  // the ledger's time at core time 0
+#define CHAIN_SIZE    65536             // heartbeats of one oracle
+#define USER_COIN     1000000000000ull
+#define CONTEXT       8192
+#define PRICE         1000000
+#define OPERATED      4             // nodes of one operator
+#define KEPT_SIZE_MAX (256u << 10)  // bytes of a batch, as ledgers take them
+#define IDLE_MS       100           // between two looks while nobody owes anything
+#define ROUND_QUEUE   (1 << 19)
 
 /* ---- names ---- */
 
@@ -122,16 +124,56 @@ static void make_chains(struct load *load)
     }
 }
 
+uint32_t load_encode(const struct command *cmd, uint8_t *ret_bytes, uint32_t cap)
+{
+    uint8_t signature[SIGNATURES_MAX][65] = {{0}};
+    for (uint32_t i = 0; i < cmd->signer_count; i++)
+        memcpy(signature[i], cmd->signer[i].b, sizeof cmd->signer[i].b);
+    return command_encode(cmd, (const uint8_t(*)[65])signature, ret_bytes, cap);
+}
+
+bool load_decode(struct span bytes, struct command *ret_cmd)
+{
+    const uint8_t *signature;
+    if (!command_decode(bytes, ret_cmd, &signature))
+        return false;
+    for (uint32_t i = 0; i < ret_cmd->signer_count; i++)
+        memcpy(ret_cmd->signer[i].b, signature + i * 65, sizeof ret_cmd->signer[i].b);
+    return true;
+}
+
+void load_keep(struct load *load, struct span bytes)
+{
+    if (!load->options.sink)
+        return;
+    BENCH_MUST(load->kept_count < BATCH_ENTRIES_MAX);
+    memcpy(load->kept_bytes + load->kept_size, bytes.data, bytes.size);
+    load->kept[load->kept_count++] = (struct span){load->kept_bytes + load->kept_size, bytes.size};
+    load->kept_size += bytes.size;
+    load->kept_ms = load->ledger_ms;
+}
+
+void load_end_batch(struct load *load)
+{
+    core_batch_end(load->core);
+    if (load->kept_count > 0)
+        load->options.sink(load->options.ctx, load->kept, load->kept_count, load->kept_ms);
+    load->kept_count = load->kept_size = 0;
+}
+
 void load_do(struct load *load, struct command *cmd)
 {
-    uint8_t bytes[ENTRY_SIZE_MAX], signature[SIGNATURES_MAX][65] = {{0}};
+    uint8_t bytes[ENTRY_SIZE_MAX];
+    bool full = load->kept_count == BATCH_ENTRIES_MAX || load->kept_size > KEPT_SIZE_MAX - ENTRY_SIZE_MAX;
+    if (load->kept_ms != load->ledger_ms || full || !load->options.sink)
+        load_end_batch(load);
     cmd->time_ms = load->ledger_ms;
     cmd->author = load_address('R', 0);
     cmd->nonce = ++load->nonce;
-    uint32_t size = command_encode(cmd, (const uint8_t(*)[65])signature, bytes, sizeof bytes);
+    uint32_t size = load_encode(cmd, bytes, sizeof bytes);
     BENCH_MUST(size > 0);
     enum verdict verdict = core_apply(load->core, (struct span){bytes, size}, cmd, &load->out);
-    core_batch_end(load->core);
+    load_keep(load, (struct span){bytes, size});
     if (verdict != VERDICT_ACCEPTED)
         bench_failed(command_find((uint32_t)cmd->type)->name, (int)load->core->step.seq, verdict_name(verdict));
 }
@@ -328,7 +370,7 @@ static void test_nodes(struct load *load)
         struct command tick = {.type = COMMAND_TICK};
         bool idle = r->head == r->tail;
         if (idle)
-            load->ledger_ms++;
+            load->ledger_ms += IDLE_MS;
         if (core_now_ms(load->core) >= load->beat_ms + 4000)
             beat(load), hear_rounds(load, r);
         if (idle)
@@ -418,6 +460,7 @@ static void take_tables(struct load *load)
     load->owed = bench_take((size_t)o->tasks + 2 * BATCH_ENTRIES_MAX, sizeof *load->owed);
     load->entry = bench_take(BATCH_ENTRIES_MAX, sizeof *load->entry);
     load->bytes = bench_take(BATCH_ENTRIES_MAX, LOAD_ENTRY_MAX);
+    load->kept_bytes = bench_take(1, KEPT_SIZE_MAX + BATCH_ENTRIES_MAX * LOAD_ENTRY_MAX);
     load->news = bench_take(LOAD_NEWS_MAX, sizeof *load->news);
 }
 
@@ -440,6 +483,7 @@ struct load *load_open(const struct load_options *options)
     test_nodes(load);
     for (uint32_t i = 0; i < load->sessions; i++)
         open_session(load, i);
+    load_end_batch(load);
     return load;
 }
 
@@ -459,5 +503,6 @@ void load_close(struct load *load)
     free(load->entry);
     free(load->bytes);
     free(load->news);
+    free(load->kept_bytes);
     free(load);
 }

@@ -23,9 +23,14 @@
 #define LOAD_MEMBERS   16       // nodes of each session
 #define LOAD_ORACLES   2
 
+/* A whole batch, in the order of its entries, once it is applied. */
+typedef void load_sink(void *ctx, const struct span *entry, uint32_t count, uint64_t time_ms);
+
 struct load_options {
     uint32_t nodes, users;
-    uint32_t tasks;  // the most that will be live
+    uint32_t tasks;   // the most that will be live
+    load_sink *sink;  // NULL: nobody keeps the entries
+    void *ctx;
 };
 
 struct load_entry {
@@ -64,6 +69,10 @@ struct load_user {
 
 struct load {
     struct load_options options;
+    struct span kept[BATCH_ENTRIES_MAX];  // the open batch, for the sink
+    uint8_t *kept_bytes;
+    uint32_t kept_count, kept_size;
+    uint64_t kept_ms;
     struct core *core;
     size_t core_size;
     struct event_list out;
@@ -107,6 +116,13 @@ void load_learn(struct load *load);
 void load_run(struct load *load);
 
 /* ---- between load.c and load_work.c ---- */
+
+/* Keeps an applied entry for the sink; ends the open batch, in the core as well. */
+void load_keep(struct load *load, struct span bytes);
+void load_end_batch(struct load *load);
+/* An entry's bytes with signatures that are played: their first bytes are the signer's address. And who signed so. */
+uint32_t load_encode(const struct command *cmd, uint8_t *ret_bytes, uint32_t cap);
+bool load_decode(struct span bytes, struct command *ret_cmd);
 
 struct address load_address(char kind, uint32_t n);
 struct hash load_hash(char kind, uint64_t n);

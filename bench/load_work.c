@@ -26,13 +26,11 @@ static struct load_entry *next_entry(struct load *load)
 
 static void seal(struct load *load, struct load_entry *e)
 {
-    uint8_t signature[SIGNATURES_MAX][65] = {{0}};
     uint8_t *to = load->bytes + (size_t)(e - load->entry) * LOAD_ENTRY_MAX;
-    const uint8_t *ignored;
-    e->bytes.size = command_encode(&e->cmd, (const uint8_t(*)[65])signature, to, LOAD_ENTRY_MAX);
+    e->bytes.size = load_encode(&e->cmd, to, LOAD_ENTRY_MAX);
     BENCH_MUST(e->bytes.size > 0);
     struct command again = e->cmd;  // its spans are to lie in the entry's bytes, as in life
-    BENCH_MUST(command_decode(e->bytes, &again, &ignored));
+    BENCH_MUST(load_decode(e->bytes, &again));
     e->cmd = again;
 }
 
@@ -304,8 +302,9 @@ static void apply(struct load *load)
     for (uint32_t i = 0; i < load->count; i++) {
         struct load_entry *e = &load->entry[i];
         load_note(load, i, core_apply(load->core, e->bytes, &e->cmd, &load->out), &load->out);
+        load_keep(load, e->bytes);
     }
-    core_batch_end(load->core);
+    load_end_batch(load);
     load_learn(load);
 }
 
