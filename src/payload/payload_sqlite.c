@@ -40,9 +40,9 @@ static enum cx_err sqlite_open(struct payload_store *store, const char *place)
     cx_assert(rows);
     store->rows = rows;
     enum cx_err err = db_open(place, DB_CREATE, &rows->db);
-    /* What has expired is to be gone from the disk, not only from the table. The ledger, whose file this mostly is, copies
-     * the log long before this bound, on a thread of its own, and stops where a sync of that fails; SQLite's own copying
-     * would hold up the loop, and keep such a failure to itself. */
+    /* What has expired is to be gone from the disk, not only from the table. The ledger, whose file this mostly is,
+     * copies the log long before this bound, on a thread of its own, and stops where a sync of that fails; SQLite's own
+     * copying would hold up the loop, and keep such a failure to itself. */
     if (!err)
         err = db_exec(rows->db, "PRAGMA secure_delete = ON; PRAGMA wal_autocheckpoint = 16384");
     if (!err)

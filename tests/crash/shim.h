@@ -54,7 +54,8 @@ enum crash_action {
     CRASH_TORN,          // some sectors of a write from its beginning, or some bytes of what is sent; then SIGKILL
     CRASH_POWER_BEFORE,  // SIGKILL in place of it, and what was not synced is kept or lost by chance, sector by sector
     CRASH_POWER_AFTER,   // the same behind it
-    CRASH_FAIL_ONCE,     // a write or a sync fails with EIO; what it should have made durable is lost, whatever later syncs say
+    CRASH_FAIL_ONCE,     // a write or a sync fails with EIO; what it should have made durable is lost, whatever later
+                         // syncs say
     CRASH_FAIL_ALWAYS,   // and all later ones do
 };
 
