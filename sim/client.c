@@ -10,6 +10,7 @@
 #include "crypto/keccak.h"
 #include "net/http_client.h"
 #include "proto/json.h"
+#include "router/tasks.h"
 #include "sim/computer.h"
 #include "sim/observe.h"
 #include "sim/reply.h"
@@ -59,6 +60,8 @@ struct client {
     uint32_t session_left;        // prompts until it is closed
     uint64_t task, task_session;  // as the stream's head names them
     bool settled;                 // this prompt has its outcome
+    bool resumes;                 // its stream broke, and is asked for from where it was
+    struct buf had;               // the text of a stream that broke
     char last[120];
 };
 
@@ -155,16 +158,16 @@ static void write_request(struct client *c, bool stream, struct buf *body)
 }
 
 static enum cx_err send_to(struct client *c, const char *method, const char *path, const struct buf *body,
-                           struct http_call_options *options, struct http_call **ret)
+                           const char *field, struct http_call_options *options, struct http_call **ret)
 {
     char auth[64], url[160];
     snprintf(auth, sizeof auth, "Authorization: Bearer %s", roles_api_key(c->number));
     snprintf(url, sizeof url, "http://router-%u:%u%s", c->router, SIM_PORT, path);
-    const char *fields[] = {auth, "Content-Type: application/json"};
+    const char *fields[] = {auth, "Content-Type: application/json", field};
     options->method = method;
     options->url = url;
     options->fields = fields;
-    options->field_count = ARRAY_COUNT(fields);
+    options->field_count = field ? 3 : 2;
     options->body = body ? body->data : NULL;
     options->body_size = body ? body->size : 0;
     options->total_ms = TOTAL_MS;
@@ -202,7 +205,7 @@ static void errand_done(void *ctx, enum cx_err err, unsigned status)
 static void run_errand(struct client *c, const char *method, const char *path, const struct buf *body)
 {
     struct http_call_options options = {.on_done = errand_done, .ctx = c};
-    enum cx_err err = send_to(c, method, path, body, &options, &c->errand);
+    enum cx_err err = send_to(c, method, path, body, NULL, &options, &c->errand);
     cx_assert(!err);
 }
 
@@ -244,7 +247,7 @@ static void cancel_task(struct client *c)
         return;
     snprintf(path, sizeof path, "/api/v1/tasks/%llu/%llu", (unsigned long long)c->task_session,
              (unsigned long long)c->task);
-    enum cx_err err = send_to(c, "DELETE", path, NULL, &options, &c->errand);
+    enum cx_err err = send_to(c, "DELETE", path, NULL, NULL, &options, &c->errand);
     cx_assert(!err);
 }
 
@@ -292,6 +295,7 @@ static void next_prompt(struct client *c)
     c->left--;
     c->tries = 0;
     c->settled = true;
+    c->resumes = false;
     c->task = 0;
     if (c->session && c->session_left > 0 && --c->session_left == 0)
         c->state = CLIENT_CLOSES;
@@ -305,6 +309,13 @@ static void next_prompt(struct client *c)
 
 static bool is_busy(const struct client *c) { return c->call[0].http || c->call[1].http; }
 
+/* One stream alone, whose task is known; in half of the cases. */
+static bool may_resume(struct client *c, const struct call *call)
+{
+    bool cut = call->reply.told.end == TOLD_CUT || call->reply.told.end == TOLD_LEFT;
+    return cut && call->reply.streams && !c->plan.twice && c->task != 0 && below(c, 2) == 0;
+}
+
 /* A call has ended. The prompt is settled when no twin is under way and nothing more can be learned. */
 static void finish(struct call *call)
 {
@@ -312,6 +323,11 @@ static void finish(struct call *call)
     tell(call);
     const struct told *t = &call->reply.told;
     bool answered = t->end == TOLD_WHOLE || t->end == TOLD_STREAM, again = wants_again(c, t);
+    if (again && may_resume(c, call)) {
+        c->resumes = true;
+        buf_reset(&c->had);
+        buf_add(&c->had, t->text, t->text_size);
+    }
     reply_done(&call->reply);
     if (!again && !c->settled) {
         c->clients->answered += answered;
@@ -403,9 +419,25 @@ static void ask(struct client *c, struct call *call, bool stream)
     write_request(c, stream, &body);
     reply_init(&call->reply);
     struct http_call_options options = {.on_head = on_head, .on_body = on_body, .on_done = on_done, .ctx = call};
-    enum cx_err err = send_to(c, "POST", path[c->plan.dialect], &body, &options, &call->http);
+    enum cx_err err = send_to(c, "POST", path[c->plan.dialect], &body, NULL, &options, &call->http);
     cx_assert(!err);
     buf_done(&body);
+}
+
+/* A stream that broke goes on where it was, with what came of it before. */
+static void resume(struct client *c, struct call *call)
+{
+    char path[96], id[40];
+    snprintf(path, sizeof path, "/api/v1/tasks/%llu/%llu?stream=1", (unsigned long long)c->task_session,
+             (unsigned long long)c->task);
+    snprintf(id, sizeof id, "Last-Event-ID: %zu-%08x", c->had.size,
+             text_sum(TEXT_SUM_START, c->had.data ? c->had.data : "", c->had.size));
+    reply_init(&call->reply);
+    if (c->had.size > 0)
+        buf_add(&call->reply.text, c->had.data, c->had.size);
+    struct http_call_options options = {.on_head = on_head, .on_body = on_body, .on_done = on_done, .ctx = call};
+    enum cx_err err = send_to(c, "GET", path, NULL, id, &options, &call->http);
+    cx_assert(!err);
 }
 
 static void ask_twin(void *ctx)
@@ -424,6 +456,11 @@ static void ask_prompt(struct client *c)
         make_plan(c);
     }
     bool first = c->tries++ == 0;
+    if (c->resumes) {
+        c->resumes = false;
+        resume(c, &c->call[0]);
+        return;
+    }
     ask(c, &c->call[0], c->plan.stream && (first || below(c, 2) == 0));
     if (first && (c->plan.leaves || c->plan.cancels))
         net_timer_start(c->computer->loop, &c->leave, below(c, LEAVE_MS_MAX), leave, c);
@@ -504,8 +541,10 @@ struct clients *clients_open(struct sim *sim)
 
 void clients_close(struct clients *clients)
 {
-    for (uint32_t i = 0; i < clients->sim->swarm.clients; i++)
+    for (uint32_t i = 0; i < clients->sim->swarm.clients; i++) {
         computer_halt(clients->client[i].computer);
+        buf_done(&clients->client[i].had);
+    }
     free(clients);
 }
 

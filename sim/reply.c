@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "proto/json.h"
+#include "router/tasks.h"
 
 static void broken(struct reply *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void broken(struct reply *r, const char *format, ...)
@@ -142,10 +143,11 @@ static void read_chunk(struct reply *r, const json_t *chunk, const char *id)
         read_choice(r, choice);
     read_usage(r, json_object_get(chunk, "usage"));
     read_corten(r, json_object_get(chunk, "corten"));
-    char bytes[24];
-    snprintf(bytes, sizeof bytes, "%zu", r->text.size);
+    char bytes[40];
+    uint32_t sum = text_sum(TEXT_SUM_START, r->text.data ? r->text.data : "", r->text.size);
+    snprintf(bytes, sizeof bytes, "%zu-%08x", r->text.size, sum);
     if (!id || strcmp(id, bytes) != 0)
-        broken(r, "an event's id is %s after %s bytes of text", id ? id : "missing", bytes);
+        broken(r, "an event's id is %s, and it should be %s", id ? id : "missing", bytes);
 }
 
 static void read_event(struct reply *r, const struct sse_event *event)

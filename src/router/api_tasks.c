@@ -228,14 +228,20 @@ static bool wants_stream(const struct call *call)
     return types && strstr(types, "text/event-stream");
 }
 
-/* How much of the text the client has: it says so by the id of the last event that it got. */
-static size_t last_event(const struct call *call)
+/* How much of the text the client has, and of which: it says so by the id of the last event that it got. */
+static struct text_mark last_event(const struct call *call)
 {
     const char *text = http_header(call->x, "Last-Event-ID");
+    char *end;
     if (!text || text[0] < '0' || text[0] > '9')
-        return 0;
-    unsigned long long from = strtoull(text, NULL, 10);
-    return from <= TASK_TEXT_SIZE_MAX ? (size_t)from : 0;
+        return (struct text_mark){0};
+    unsigned long long size = strtoull(text, &end, 10);
+    if (size > TASK_TEXT_SIZE_MAX)
+        return (struct text_mark){0};
+    struct text_mark mark = {.size = (size_t)size, .summed = *end == '-'};
+    if (mark.summed)
+        mark.sum = (uint32_t)strtoul(end + 1, NULL, 16);
+    return mark;
 }
 
 void api_task(struct call *call)
@@ -244,7 +250,8 @@ void api_task(struct call *call)
     if (!task_find(call, 0, 1, &s))
         return;
     if (wants_stream(call)) {
-        completion_resume(call, s.task.session, s.task.task, last_event(call));
+        const struct text_mark from = last_event(call);
+        completion_resume(call, s.task.session, s.task.task, &from);
         return;
     }
     struct buf body = {0};

@@ -325,7 +325,7 @@ static void on_watch(struct client_link *link, const struct client_frame *f)
         return;
     }
     asked->prompt.stream = true;
-    prompt_watch(&asked->prompt, seen.task.session, seen.task.task, f->from);
+    prompt_watch(&asked->prompt, seen.task.session, seen.task.task, &(struct text_mark){.size = f->from});
 }
 
 /* A cancel on its way through the ledger. */

@@ -117,6 +117,8 @@ static void answer_stream(struct completion *c, const struct task_end *end)
         begin(c);
     struct buf *out = http_stream_open_piece(call->x);
     size_t sent = c->prompt.sent;
+    if (end->text_size > sent)
+        c->prompt.sum = text_sum(c->prompt.sum, end->text + sent, end->text_size - sent);
     c->prompt.sent = end->text_size;
     if (end->text_size > sent)
         completion_put_text(c, out, end->text + sent, end->text_size - sent);
@@ -177,7 +179,7 @@ void completion_stream(struct completion *c)
     net_timer_start(c->call->api->options.loop, &c->keep_alive, API_KEEP_ALIVE_MS, keep_alive, c);
 }
 
-void completion_resume(struct call *call, uint64_t session, uint64_t task, size_t from)
+void completion_resume(struct call *call, uint64_t session, uint64_t task, const struct text_mark *from)
 {
     struct completion *c = completion_new(call, DIALECT_NATIVE);
     c->onlooker = true;

@@ -33,8 +33,8 @@ struct completion {
 
 /* Takes the call: reads its body, and answers in the end. `session`: named by the path; 0: not. */
 void completion_start(struct call *call, enum dialect dialect, bool by_urn, uint64_t session);
-/* Takes the call: streams a task that exists, from that byte of its text on. */
-void completion_resume(struct call *call, uint64_t session, uint64_t task, size_t from);
+/* Takes the call: streams a task that exists, from behind that text on. */
+void completion_resume(struct call *call, uint64_t session, uint64_t task, const struct text_mark *from);
 
 /* ---- completion.c, for completion_begin.c ---- */
 

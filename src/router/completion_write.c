@@ -41,11 +41,19 @@ static void put_corten(const struct completion *c, struct json_out *out, const s
 
 static bool is_chat(const struct completion *c) { return c->dialect == DIALECT_CHAT; }
 
-/* Opens the event and its object, up to and with "choices". `sent`: the bytes of text up to and with this event, where
- * a resumed stream goes on. */
+/* Where a resumed stream goes on, behind `sent` bytes; and behind which: a client that came without a sum gets none. */
+static void put_id(const struct completion *c, struct buf *out, size_t sent)
+{
+    if (c->prompt.summed)
+        buf_printf(out, "id: %zu-%08x\ndata: ", sent, sent == c->prompt.sent ? c->prompt.sum : TEXT_SUM_START);
+    else
+        buf_printf(out, "id: %zu\ndata: ", sent);
+}
+
+/* Opens the event and its object, up to and with "choices". `sent`: the bytes of text up to and with this event. */
 static void event_begin(struct completion *c, struct buf *out, struct json_out *json, size_t sent)
 {
-    buf_printf(out, "id: %zu\ndata: ", sent);
+    put_id(c, out, sent);
     json_out_init(json, out);
     json_out_object(json, NULL);
     put_head(c, json, is_chat(c) ? "chat.completion.chunk" : "text_completion");
@@ -79,13 +87,13 @@ static void put_choice(const struct completion *c, struct json_out *json, const 
     json_out_end(json);  // of choices
 }
 
-static void put_lead(struct completion *c, struct buf *out, size_t sent)
+static void put_lead(struct completion *c, struct buf *out)
 {
     struct json_out json;
     c->led = true;
     if (!is_chat(c))
         return;
-    event_begin(c, out, &json, sent);
+    event_begin(c, out, &json, 0);  // before any text
     put_choice(c, &json, "assistant", "", 0, NULL);
     if (c->prompt.request.include_usage)
         json_out_null(&json, "usage");
@@ -96,7 +104,7 @@ void completion_put_text(struct completion *c, struct buf *out, const char *text
 {
     struct json_out json;
     if (!c->led)
-        put_lead(c, out, c->prompt.sent - size);
+        put_lead(c, out);
     event_begin(c, out, &json, c->prompt.sent);
     put_choice(c, &json, NULL, text, size, NULL);
     if (c->prompt.request.include_usage)
@@ -108,7 +116,7 @@ void completion_put_last(struct completion *c, struct buf *out, const struct tas
 {
     struct json_out json;
     if (!c->led)
-        put_lead(c, out, c->prompt.sent);
+        put_lead(c, out);
     event_begin(c, out, &json, c->prompt.sent);
     put_choice(c, &json, NULL, NULL, 0, out_finish(end->finish));
     if (c->prompt.request.include_usage) {
@@ -125,7 +133,7 @@ void completion_put_last(struct completion *c, struct buf *out, const struct tas
 
 void completion_put_error(struct completion *c, struct buf *out, const struct api_error *error)
 {
-    buf_printf(out, "id: %zu\ndata: ", c->prompt.sent);
+    put_id(c, out, c->prompt.sent);
     error_write(out, error);
     buf_text(out, "\n\n");
 }

@@ -69,6 +69,7 @@ static void on_text(void *ctx, const char *text, size_t size)
 {
     struct prompt *p = ctx;
     p->sent += size;
+    p->sum = text_sum(p->sum, text, size);
     p->events->on_text(p->ctx, text, size);
 }
 
@@ -138,7 +139,7 @@ static void watch_ended(struct prompt *p)
     if (!err) {
         p->session = found.session;
         p->task = found.task;
-        err = tasks_watch(api->options.tasks, found.session, found.task, 0, &to, &p->watch);
+        err = tasks_watch(api->options.tasks, found.session, found.task, NULL, &to, &p->watch);
     }
     if (!err) {
         say_accepted(p);
@@ -406,6 +407,8 @@ static void find_session(struct prompt *p)
 
 void prompt_init(struct prompt *p)
 {
+    p->sum = TEXT_SUM_START;
+    p->summed = true;
     struct api *api = p->api;
     p->next = api->prompt;
     p->at = &api->prompt;
@@ -442,7 +445,7 @@ bool prompt_refer(struct prompt *p, struct span text, struct api_error *ret_erro
 
 void prompt_start(struct prompt *p) { find_session(p); }
 
-void prompt_watch(struct prompt *p, uint64_t session, uint64_t task, size_t from)
+void prompt_watch(struct prompt *p, uint64_t session, uint64_t task, const struct text_mark *from)
 {
     const struct core *core = replica_core(p->api->options.replica);
     const struct task_sink to = sink_of(p);
@@ -450,7 +453,9 @@ void prompt_watch(struct prompt *p, uint64_t session, uint64_t task, size_t from
     struct model_view m;
     p->session = session;
     p->task = task;
-    p->sent = from;
+    p->sent = from->size;
+    p->sum = from->summed ? from->sum : TEXT_SUM_START;
+    p->summed = from->summed || from->size == 0;
     p->selected.reason = "named";
     if (view_session(core, session, &v) && view_model(core, v.model, &m))
         name_model(p, &m);

@@ -43,6 +43,8 @@ struct prompt {
     bool known;                    // its reference named a task that was there before
     bool context;                  // a node declined for want of context
     size_t sent;                   // bytes of text that were handed on
+    uint32_t sum;                  // text_sum of them
+    bool summed;                   // it is known: who resumed without one has none
     struct net_timer interrupted;  // said soon, unless the task ends in the same moment
 };
 
@@ -54,8 +56,8 @@ void prompt_done(struct prompt *p, bool cancel);
 bool prompt_refer(struct prompt *p, struct span text, struct api_error *ret_error);
 /* Finds the session for p->request, and submits. May end p before it returns. */
 void prompt_start(struct prompt *p);
-/* A task that exists, from that byte of its text on. Who only looks on cancels nothing. */
-void prompt_watch(struct prompt *p, uint64_t session, uint64_t task, size_t from);
+/* A task that exists, from behind that text on. Who only looks on cancels nothing. */
+void prompt_watch(struct prompt *p, uint64_t session, uint64_t task, const struct text_mark *from);
 /* Back-pressure. */
 void prompt_pause(struct prompt *p);
 void prompt_resume(struct prompt *p);

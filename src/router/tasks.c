@@ -130,6 +130,8 @@ static void relay_to(struct run *run, struct task_watch *watch)
     const struct answer *a = answer_find(run, run->relayed);
     if (!a || run->interrupted || !watch->sink.on_text || watch->sent >= a->text.size)
         return;
+    if (watch->sent == watch->from.size && !text_goes_on(&watch->from, a->text.data, a->text.size))
+        return;  // it had another attempt's text: its end will say so
     const char *text = a->text.data + watch->sent;
     size_t size = a->text.size - watch->sent;
     watch->sent = a->text.size;
@@ -309,14 +311,15 @@ static void tell_ended(void *ctx)
             end.text_size = text.size;
         }
     }
-    if (end.text_size > watch->sent && watch->sink.on_text)
+    end.replaced = end.text && !text_goes_on(&watch->from, end.text, end.text_size);
+    if (!end.replaced && end.text_size > watch->sent && watch->sink.on_text)
         watch->sink.on_text(watch->sink.ctx, end.text + watch->sent, end.text_size - watch->sent);
     watch->sink.on_end(watch->sink.ctx, &end);
     buf_done(&text);
 }
 
-enum cx_err tasks_watch(struct tasks *tasks, uint64_t session, uint64_t task, size_t from, const struct task_sink *sink,
-                        struct task_watch **ret_watch)
+enum cx_err tasks_watch(struct tasks *tasks, uint64_t session, uint64_t task, const struct text_mark *from,
+                        const struct task_sink *sink, struct task_watch **ret_watch)
 {
     struct run *run = run_find(tasks, task);
     if (!run) {
@@ -328,7 +331,8 @@ enum cx_err tasks_watch(struct tasks *tasks, uint64_t session, uint64_t task, si
         return cx_fail(CX_NOT_FOUND, "session %llu has no such task", (unsigned long long)session);
     }
     struct task_watch *watch = watch_new(tasks, sink);
-    watch->sent = from;
+    watch->from = from ? *from : (struct text_mark){0};
+    watch->sent = watch->from.size;
     watch->session = session;
     watch->task = task;
     if (run)
@@ -595,7 +599,10 @@ static void finish(struct run *run)
         if (run->watch != watch)
             continue;  // its sink closed it
         watch_leave(watch);
-        watch->sink.on_end(watch->sink.ctx, &run->end);
+        struct task_end end = run->end;
+        if (end.text && watch->sent == watch->from.size && !text_goes_on(&watch->from, end.text, end.text_size))
+            end.replaced = true;
+        watch->sink.on_end(watch->sink.ctx, &end);
     }
     buf_done(&stored);
     run_free(run);

@@ -66,6 +66,26 @@ struct task_sink {
     void (*on_end)(void *ctx, const struct task_end *end);
     void *ctx;
 };
+/* How much of a text a client has, and which text that is: a stream that is resumed goes on with the same one or says
+ * that it does not. The sum is FNV-1a over the bytes; it guards against another attempt's text, not against liars. */
+#define TEXT_SUM_START 2166136261u
+struct text_mark {
+    size_t size;
+    uint32_t sum;
+    bool summed;  // false: the client did not say which text
+};
+static inline uint32_t text_sum(uint32_t sum, const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        sum = (sum ^ (uint8_t)text[i]) * 16777619u;
+    return sum;
+}
+/* Whether a text begins with what the client has. */
+static inline bool text_goes_on(const struct text_mark *mark, const char *text, size_t size)
+{
+    return size >= mark->size && (!mark->summed || text_sum(TEXT_SUM_START, text, mark->size) == mark->sum);
+}
+
 /* One client's interest in one task. */
 struct task_watch;
 
@@ -86,10 +106,11 @@ void tasks_resume(struct tasks *tasks, struct replica *replica);
 /* Submits a task and watches it; on_refused or on_accepted follows, never from inside. At once: TOO_LARGE, BUSY. */
 enum cx_err tasks_submit(struct tasks *tasks, const struct task_wish *wish, const struct task_sink *sink,
                          struct task_watch **ret_watch);
-/* Watches a task that exists: live ones from their first chunk on where it is still at hand (streams resume after
- * `from` bytes of text), ended ones from the archive. NOT_FOUND. */
-enum cx_err tasks_watch(struct tasks *tasks, uint64_t session, uint64_t task, size_t from, const struct task_sink *sink,
-                        struct task_watch **ret_watch);
+/* Watches a task that exists: live ones from their first chunk on where it is still at hand (streams resume behind what
+ * `from` says, or NULL; where the answer does not begin so, nothing comes but an end that says `replaced`), ended ones
+ * from the archive. NOT_FOUND. */
+enum cx_err tasks_watch(struct tasks *tasks, uint64_t session, uint64_t task, const struct text_mark *from,
+                        const struct task_sink *sink, struct task_watch **ret_watch);
 /* The client has gone, or wants no more: its sink is not called again. `cancel`: and nobody else watches, so the task
  * is cancelled with what was relayed. */
 void task_watch_close(struct task_watch *watch, bool cancel);

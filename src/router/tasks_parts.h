@@ -58,7 +58,8 @@ struct task_watch {
     struct run *run;  // NULL: not yet accepted, or over
     struct task_watch *next;
     struct task_sink sink;
-    size_t sent;  // bytes of text
+    size_t sent;            // bytes of text
+    struct text_mark from;  // what its client had before
     bool paused;
     struct pending *pending;  // until it is accepted
     struct net_timer soon;    // for what must not be called from inside

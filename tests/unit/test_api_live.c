@@ -1,6 +1,7 @@
 /* The HTTP API over a network of echoes: what clients see, from the first byte to the last. */
 #include "lib/live.h"
 #include "lib/test.h"
+#include "router/tasks.h"
 
 #define CHAT   "/v1/chat/completions"
 #define TEXT   "/v1/completions"
@@ -170,11 +171,12 @@ static const char *event_data(const struct reply *r, unsigned n, size_t *ret_siz
     return "";
 }
 
-/* docs/protocol.md, "OpenAI's routes": an event's id is the bytes of text up to and with it, where a client goes on. */
-static void has_id(const char *data, size_t text_size)
+/* docs/protocol.md, "OpenAI's routes": an event's id is the bytes of text up to and with it, and their sum. */
+static void has_id(const char *data, const struct buf *text)
 {
     char id[48];
-    int size = snprintf(id, sizeof id, "id: %zu\ndata: ", text_size);
+    uint32_t sum = text_sum(TEXT_SUM_START, text->data ? text->data : "", text->size);
+    int size = snprintf(id, sizeof id, "id: %zu-%08x\ndata: ", text->size, sum);
     CHECK_MEM(data - size, id, (size_t)size);
 }
 
@@ -193,7 +195,7 @@ static unsigned read_stream(struct reply *r, bool chat, struct buf *text)
         const char *path = chat ? "choices.0.delta.content" : "choices.0.text";
         if (reply_has(r, path))
             buf_text(text, reply_text(r, path));
-        has_id(data, text->size);
+        has_id(data, text);
     }
     return count;
 }
@@ -555,12 +557,13 @@ TEST(api_live, a_stream_that_broke_is_resumed_where_it_was)
     http_call_cancel(broken->call);
     buf_printf(&path, "/api/v1/tasks/%llu/%llu?stream=1", (unsigned long long)task.session,
                (unsigned long long)task.id);
-    buf_printf(&field, "Last-Event-ID: %zu", had.size);
+    buf_printf(&field, "Last-Event-ID: %zu-%08x", had.size, text_sum(TEXT_SUM_START, had.data, had.size));
     struct reply *rest = live_send(live, "GET", path.data, LIVE_KEY, NULL, field.data);
     live_wait(live, rest);
     CHECK(ends_with_done(rest));
     read_stream(rest, false, &had);
-    path.data[strlen(path.data) - strlen("?stream=1")] = 0;
+    path.size -= strlen("?stream=1");
+    path.data[path.size] = 0;
     struct reply *whole = live_ask(live, "GET", path.data, LIVE_KEY, NULL);
     CHECK_STR(had.data, reply_text(whole, "result"));
     struct reply *ended = live_send(live, "GET", path.data, LIVE_KEY, NULL, "Accept: text/event-stream");
@@ -568,6 +571,17 @@ TEST(api_live, a_stream_that_broke_is_resumed_where_it_was)
     buf_reset(&had);
     read_stream(ended, false, &had);
     CHECK_STR(had.data, reply_text(whole, "result"));
+    /* Who had the text of an attempt that failed is told so, however much of it. */
+    for (const char *const *other = (const char *const[]){"Last-Event-ID: 4-12345678", "Last-Event-ID: 4000", NULL};
+         *other; other++) {
+        buf_printf(&path, "?stream=1");
+        struct reply *lost = live_send(live, "GET", path.data, LIVE_KEY, NULL, *other);
+        path.size -= strlen("?stream=1");
+        path.data[path.size] = 0;
+        live_wait(live, lost);
+        CHECK(strstr(lost->body.data, "\"answer_replaced\""));
+        CHECK(!ends_with_done(lost));
+    }
     buf_done(&had);
     buf_done(&path);
     buf_done(&field);

@@ -356,6 +356,10 @@ TEST(sim_world, a_stream_is_told_as_replaced_and_is_not)
     "id: " id "\ndata: {\"choices\":[{\"index\":0,\"text\":\"" text "\",\"finish_reason\":null}]}\n\n"
 #define LAST(id) "id: " id "\ndata: {\"choices\":[{\"index\":0,\"text\":\"\",\"finish_reason\":\"stop\"}]}\n\n"
 #define DONE     "data: [DONE]\n\n"
+/* Bytes of text so far, and their sum. */
+#define ID_0       "0-811c9dc5"
+#define ID_ONE     "3-ba2719ef"
+#define ID_ONE_TWO "7-42c28241"
 
 /* Read byte by byte; "" where nothing is wrong. */
 static const char *wrong_with(const char *stream)
@@ -375,18 +379,19 @@ static const char *wrong_with(const char *stream)
 
 TEST(sim_world, a_stream_that_ends_once_is_read)
 {
-    CHECK_STR(wrong_with(CHUNK("3", "one") CHUNK("7", " two") LAST("7") DONE), "");
-    CHECK_STR(wrong_with(CHUNK("3", "one") "data: {\"error\":{\"code\":\"c\",\"message\":\"m\",\"type\":\"t\"}}\n\n"),
-              "");
+    CHECK_STR(wrong_with(CHUNK(ID_ONE, "one") CHUNK(ID_ONE_TWO, " two") LAST(ID_ONE_TWO) DONE), "");
+    CHECK_STR(
+        wrong_with(CHUNK(ID_ONE, "one") "data: {\"error\":{\"code\":\"c\",\"message\":\"m\",\"type\":\"t\"}}\n\n"), "");
 }
 TEST(sim_world, a_stream_that_lies_of_itself_is_noticed)
 {
-    CHECK_STR(wrong_with(CHUNK("3", "one")), "a stream ended without its end");
-    CHECK_STR(wrong_with(CHUNK("3", "one") DONE), "[DONE] without a finish reason");
-    CHECK_STR(wrong_with(CHUNK("3", "one") LAST("3") DONE DONE), "an event behind the end of the stream: [DONE]");
-    CHECK_STR(wrong_with(LAST("0") CHUNK("3", "one") DONE), "text or a finish behind the finish");
-    CHECK_STR(wrong_with(CHUNK("4", "one") LAST("4") DONE), "an event's id is 4 after 3 bytes of text");
-    CHECK_STR(wrong_with(CHUNK("3", "one") LAST("3") DONE "data: x"), "a stream ended within an event");
+    CHECK_STR(wrong_with(CHUNK(ID_ONE, "one")), "a stream ended without its end");
+    CHECK_STR(wrong_with(CHUNK(ID_ONE, "one") DONE), "[DONE] without a finish reason");
+    CHECK_STR(wrong_with(CHUNK(ID_ONE, "one") LAST(ID_ONE) DONE DONE), "an event behind the end of the stream: [DONE]");
+    CHECK_STR(wrong_with(LAST(ID_0) CHUNK(ID_ONE, "one") DONE), "text or a finish behind the finish");
+    CHECK_STR(wrong_with(CHUNK("4", "one") DONE), "an event's id is 4, and it should be " ID_ONE);
+    CHECK_STR(wrong_with(CHUNK("3-12345678", "one") DONE), "an event's id is 3-12345678, and it should be " ID_ONE);
+    CHECK_STR(wrong_with(CHUNK(ID_ONE, "one") LAST(ID_ONE) DONE "data: x"), "a stream ended within an event");
     CHECK_STR(wrong_with("data: {\"error\":{\"code\":\"c\"}}\n\n"), "an error without code, message or type");
     CHECK_STR(wrong_with("data: {\n\n"), "what came is no JSON: {");
 }
@@ -395,7 +400,7 @@ TEST(sim_world, a_stream_that_is_cut_is_no_lie)
     struct reply r;
     reply_init(&r);
     reply_head(&r, 200, "text/event-stream");
-    reply_body(&r, CHUNK("3", "one"), sizeof CHUNK("3", "one") - 1);
+    reply_body(&r, CHUNK(ID_ONE, "one"), sizeof CHUNK(ID_ONE, "one") - 1);
     reply_end(&r, false);
     CHECK_EQ(r.told.end, TOLD_CUT);
     CHECK_EQ(r.told.text_size, 3);
