@@ -23,16 +23,18 @@ enum small_part {
     SMALL_CANCEL = 1,
     SMALL_DECLINE = 2,
     SMALL_FAULT = 4,
-    SMALL_WRONG = 8,       // reveals that do not match
-    SMALL_TEXTS = 16,      // the second miner answers otherwise
-    SMALL_STREAM = 32,     // what the client reads
-    SMALL_PRESENCE = 64,   // miners detach and attach
-    SMALL_CLOSE = 128,     // the session's owner closes it
-    SMALL_ROUNDS = 256,    // every step of a round is a move
-    SMALL_AUDITS = 512,    // likewise of audits
-    SMALL_SILENCE = 1024,  // a router falls silent, another adopts
-    SMALL_LEAVE = 2048,    // a miner leaves
-    SMALL_LEADERS = 4096   // an oracle falls silent
+    SMALL_WRONG = 8,        // reveals that do not match
+    SMALL_TEXTS = 16,       // the second miner answers otherwise
+    SMALL_STREAM = 32,      // what the client reads
+    SMALL_PRESENCE = 64,    // miners detach and attach
+    SMALL_CLOSE = 128,      // the session's owner closes it
+    SMALL_ROUNDS = 256,     // every step of a round is a move
+    SMALL_AUDITS = 512,     // likewise of audits
+    SMALL_SILENCE = 1024,   // a router falls silent, another adopts
+    SMALL_LEAVE = 2048,     // a miner leaves
+    SMALL_LEADERS = 4096,   // an oracle falls silent
+    SMALL_SHARED = 8192,    // the session is the router's, and the payer pays
+    SMALL_TURNOVER = 16384  // a node is re-tested after each task, and one may do
 };
 
 struct small_world {

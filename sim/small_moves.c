@@ -25,7 +25,7 @@ static const struct small_world world[] = {
      0, 2, 1, 1, 2, 0, VALIDATION_HASH, 40},
     {"pair", "two tasks of redundancy 2 for two nodes with a slot each, and nothing else",
      {.routers = 1, .oracles = 1, .miners = 2, .heartbeat_ms = 60000, .slots = 1},
-     0, 2, 2, 2, 2, 0, VALIDATION_HASH, 10},
+     0, 2, 2, 2, 2, 0, VALIDATION_HASH, 9},
     {"one", "two tasks of redundancy 1, and what miners and clients do",
      {.routers = 1, .oracles = 1, .miners = 2, .heartbeat_ms = 60000},
      SMALL_CANCEL | SMALL_DECLINE | SMALL_FAULT | SMALL_WRONG | SMALL_STREAM | SMALL_CLOSE,
@@ -37,7 +37,7 @@ static const struct small_world world[] = {
     {"alone", "one task of redundancy 2, and what miners and clients do",
      {.routers = 1, .oracles = 1, .miners = 2, .heartbeat_ms = 60000},
      SMALL_CANCEL | SMALL_FAULT | SMALL_WRONG | SMALL_STREAM,
-     1, 2, 2, 2, 0, VALIDATION_HASH, 8},
+     1, 2, 2, 2, 0, VALIDATION_HASH, 7},
     {"lean", "two tasks of redundancy 2 for two nodes with a slot each, of which one may do",
      {.routers = 1, .oracles = 1, .miners = 2, .heartbeat_ms = 60000, .slots = 1},
      SMALL_DECLINE, 2, 2, 1, 2, 0, VALIDATION_HASH, 8},
@@ -78,6 +78,15 @@ static const struct small_world world[] = {
       .stake = 1000},
      SMALL_AUDITS | SMALL_WRONG,
      2, 1, 1, 2, 10000, VALIDATION_HASH, 5},
+    {"shared", "a session of the router's, and a payer",
+     {.routers = 1, .oracles = 1, .miners = 2, .heartbeat_ms = 60000},
+     SMALL_SHARED | SMALL_CANCEL | SMALL_STREAM | SMALL_PRESENCE, 2, 1, 1, 2, 0, VALIDATION_HASH, 5},
+    {"turnover", "a node is tested again after each task",
+     {.routers = 1, .oracles = 1, .miners = 2, .heartbeat_ms = 60000},
+     SMALL_TURNOVER | SMALL_ROUNDS, 2, 1, 1, 2, 0, VALIDATION_HASH, 8},
+    {"closing", "a session is closed under two tasks of redundancy 2",
+     {.routers = 1, .oracles = 1, .miners = 2, .heartbeat_ms = 60000, .slots = 1},
+     SMALL_CLOSE | SMALL_PRESENCE, 2, 2, 1, 2, 0, VALIDATION_HASH, 6},
     {"routers", "a router falls silent and another adopts",
      {.routers = 2, .oracles = 1, .miners = 2, .heartbeat_ms = 1000},
      SMALL_SILENCE,
@@ -100,16 +109,17 @@ struct tiny *small_open(const struct small_world *w, struct check *check)
 {
     struct tiny *t = tiny_open(&w->options, check);
     struct command cmd = tiny_signed(COMMAND_SESSION_OPEN, 'U', 1);
+    const bool shared = (w->parts & SMALL_SHARED) != 0, turns = (w->parts & SMALL_TURNOVER) != 0;
     cmd.nonce = 1;
     cmd.session_open = (struct cmd_session_open){
         .owner = tiny_address('U', 1),
         .model = t->model,
         .redundancy = (uint8_t)w->redundancy,
         .quorum = (uint8_t)w->quorum,
-        .nodes_min = (uint16_t)w->options.miners,
+        .nodes_min = (uint16_t)(turns ? 1 : w->options.miners),
         .nodes_max = (uint16_t)w->options.miners,
         .reserve_ms = 3600000,
-        .tasks_per_node_max = 3,
+        .tasks_per_node_max = turns ? 1 : 3,
         .validation = (uint8_t)w->validation,
         .audit_bp = (uint16_t)w->audit_bp,
         .price_in_max = 1000000,
@@ -123,8 +133,14 @@ struct tiny *small_open(const struct small_world *w, struct check *check)
         .total_ms = SMALL_TOTAL_MS,
         .open_ms = 3000,
         .drain_ms = SMALL_DRAIN_MS,
-        .escrow = amount_of(1000000),
+        .escrow = amount_of(shared ? 0 : 1000000),
     };
+    if (shared) {
+        cmd.signer_count = 0;
+        cmd.session_open.owner = tiny_address('R', 1);
+        cmd.session_open.shared = 1;
+        cmd.session_open.pays = PAYS_PAYER;
+    }
     enum verdict verdict = tiny_append(t, &cmd);
     cx_assert(verdict == VERDICT_ACCEPTED);
     return t;
@@ -316,7 +332,8 @@ static void reveal_moves(struct moves *m, const struct assignment_view *a, const
     struct command cmd = tiny_commit(place, &answer, streams);
     snprintf(name, sizeof name, "reveal of m%u", a->node.b[19]);
     struct move *move = commit_move(m, &cmd, &answer, name);
-    if (task->state != TASK_PRECOMMITTED && !has(m, SMALL_CANCEL)) {
+    /* What is due may end the wait for the others. */
+    if (task->state != TASK_PRECOMMITTED && !m->due && !has(m, SMALL_CANCEL)) {
         refuse(m, move, VERDICT_REVEAL_EARLY);
         return;
     }
@@ -570,7 +587,8 @@ static void audit_moves(struct moves *m)
 /* Nothing is under way that time would end. */
 static bool is_at_rest(const struct moves *m)
 {
-    const uint32_t restless = SMALL_PRESENCE | SMALL_LEAVE | SMALL_CLOSE | SMALL_ROUNDS | SMALL_SILENCE | SMALL_LEADERS;
+    const uint32_t restless =
+        SMALL_TURNOVER | SMALL_PRESENCE | SMALL_LEAVE | SMALL_CLOSE | SMALL_ROUNDS | SMALL_SILENCE | SMALL_LEADERS;
     struct network_view network;
     view_network(m->t->stage.core, &network);
     return network.tasks_live == 0 && network.audits_live == 0 && (m->world->parts & restless) == 0;
