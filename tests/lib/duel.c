@@ -85,11 +85,16 @@ static void open_oracle(struct duel *d, uint32_t n, uint32_t cheats)
         test_fail(__FILE__, __LINE__, "oracle: %s", cx_detail());
 }
 
-void duel_add(struct duel *d, uint32_t what)
+void duel_join(struct duel *d, uint32_t what)
 {
     CHECK(d->cheats < DUEL_CHEATS_MAX);
     open_cheat(d, d->cheats, &(struct duel_options){.what = what});
     d->cheats++;
+}
+
+void duel_add(struct duel *d, uint32_t what)
+{
+    duel_join(d, what);
     LIVE_UNTIL(d->live, all_serve(d));
 }
 
@@ -132,6 +137,7 @@ struct duel *duel_open(const struct duel_options *options)
 {
     struct duel *d = calloc(1, sizeof *d);
     d->live = live_open(&(struct live_options){.miners = options->honest,
+                                               .no_oracle = options->no_honest_oracle,
                                                .engine = options->engine,
                                                .oracle_engine = options->engine,
                                                .oracles = options->oracles,

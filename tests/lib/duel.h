@@ -29,7 +29,8 @@ struct duel_options {
     bool only_cheats;             // the session takes no other nodes
     uint32_t oracles, oracle_quorum, cheating_oracles;  // 0: 1, 1, 0
     uint32_t oracle_cheats;                             // bits of enum oracle_cheat
-    bool one_operator;                                  // of all cheats
+    bool no_honest_oracle;
+    bool one_operator;  // of all cheats
     uint32_t percent, every_ms;
     const char *const *param;
     uint32_t params;
@@ -60,7 +61,9 @@ struct node_view duel_node(const struct duel *duel, uint32_t cheat);
 struct node_view duel_honest(const struct duel *duel, uint32_t miner);
 uint64_t duel_count(const struct duel *duel, uint32_t cheat, enum node_count count);
 const struct adversary_stats *duel_stats(const struct duel *duel, uint32_t cheat);
-/* One more node that behaves, or not; returns when it serves. */
+/* One more node that behaves, or not. */
+void duel_join(struct duel *duel, uint32_t what);
+/* The same; returns when it serves. */
 void duel_add(struct duel *duel, uint32_t what);
 uint64_t duel_balance(struct duel *duel);
 

@@ -219,12 +219,15 @@ TEST(adversary_oracle, an_absent_leader_is_followed_by_the_next)
     duel_close(d);
 }
 
+/* It leads alone, so that it is it that starts the round. */
 TEST(adversary_oracle, a_challenge_that_was_not_committed_to_starts_no_round)
 {
-    struct duel *d = with_an_oracle(ORACLE_CHEAT_OTHER_CHALLENGE);
-    for (uint32_t i = 0; i < 200 && refused(d, VERDICT_CHALLENGE_DIFFERS) == 0 && d->cheats < DUEL_CHEATS_MAX; i++)
-        duel_add(d, 0);
+    struct duel *d = duel_open(&(struct duel_options){
+        .cheating_oracles = 1, .oracle_cheats = ORACLE_CHEAT_OTHER_CHALLENGE, .no_honest_oracle = true});
+    duel_join(d, 0);
+    LIVE_UNTIL(d->live, refused(d, VERDICT_CHALLENGE_DIFFERS) >= 1);
     CHECK_EQ(adversary_oracle_stats(d->oracle[0])->rounds, 0);
+    CHECK(duel_node(d, 0).state == NODE_UNTESTED || duel_node(d, 0).state == NODE_TESTING);
     duel_close(d);
 }
 
