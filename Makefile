@@ -124,7 +124,8 @@ TEST_LIB := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/*.c tests/property/*.c))
 # The checkers of the core alone look at every network of tests/lib/network.h as well, and cheats are tried over sockets.
 CHECK_OBJ := $(patsubst sim/%.c,$(BUILD)/simulator/%.o,$(wildcard sim/check.c sim/check_core*.c \
-    sim/check_shadow.c sim/check_record.c sim/check_told.c sim/check_nodes.c sim/reply.c sim/adversary*.c))
+    sim/check_shadow.c sim/check_record.c sim/check_told.c sim/check_nodes.c sim/reply.c sim/crew.c \
+    sim/report_sum.c sim/adversary*.c))
 # Histories apart from any role, played by the checkers of the core.
 PLAY_OBJ := $(patsubst sim/%.c,$(BUILD)/simulator/%.o,$(wildcard sim/check_core*.c sim/trace_*.c)) \
     $(patsubst %,$(BUILD)/simulator/%.o,check history trial retell shrink tiny small small_moves)
@@ -179,7 +180,7 @@ $(BUILD)/sim_small: $(BUILD)/simulator/small_main.o $(PLAY_OBJ) $(BUILD)/libcort
 # SEEDS=1000: so many, from 1 on; else fresh ones for a minute.
 .PHONY: sim
 sim: $(BUILD)/sim
-	$(BUILD)/sim $(if $(SEEDS),--seeds 1..$(SEEDS)) $(SIM_FLAGS)
+	$(BUILD)/sim $(if $(SEEDS),--seeds 1..$(SEEDS)) --jobs $$(nproc) $(SIM_FLAGS)
 
 # ---- crash tests --------------------------------------------------------------------------------
 

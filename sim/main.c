@@ -5,6 +5,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/assert.h"
+#include "sim/crew.h"
 #include "sim/run.h"
 #include "sim/swarm_shrink.h"
 
@@ -19,6 +21,7 @@ static const char usage[] =
     "  --seed N       one seed, with what its swarm is\n"
     "  --seeds A..B   these seeds\n"
     "  --seconds S    fresh seeds for so long (60)\n"
+    "  --jobs N       so many seeds at once (1)\n"
     "  --calm         the same networks without faults and cheats\n"
     "  --tasks N      so many prompts a seed, in place of what it picks\n"
     "  --set NAME=N   one number of the swarm, as --seed prints it, in place of what the seed picks\n"
@@ -35,26 +38,12 @@ struct choice {
     uint64_t first, last;
     uint64_t seconds;  // 0: first..last
     uint64_t tasks;    // 0: as the seed picks
+    uint64_t jobs;
     const char *save;  // NULL: nowhere
     const char *set[SETS_MAX];
     uint32_t sets;
     bool calm, trace, json, single, each, shrink;
 };
-
-static double now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-/* Of this process on a core, however busy the machine is. */
-static double cpu_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 static bool read_number(const char *text, const char *end_mark, uint64_t *ret)
 {
@@ -76,6 +65,7 @@ static bool read_seeds(const char *text, struct choice *choice)
 static int read_options(int argc, char **argv, struct choice *choice)
 {
     *choice = (struct choice){.first = (uint64_t)time(NULL) * 1000, .last = UINT64_MAX, .seconds = FRESH_SECONDS};
+    choice->jobs = 1;
     choice->save = access(TRACES_FOLDER, W_OK) == 0 ? TRACES_FOLDER : NULL;
     for (int i = 1; i < argc; i++) {
         const char *option = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
@@ -92,6 +82,9 @@ static int read_options(int argc, char **argv, struct choice *choice)
             i++;
         } else if (strcmp(option, "--seconds") == 0) {
             good = read_number(value, "", &choice->seconds) && choice->seconds > 0;
+            i++;
+        } else if (strcmp(option, "--jobs") == 0) {
+            good = read_number(value, "", &choice->jobs) && choice->jobs > 0 && choice->jobs <= CREW_MAX;
             i++;
         } else if (strcmp(option, "--tasks") == 0) {
             good = read_number(value, "", &choice->tasks) && choice->tasks <= TASKS_MAX;
@@ -194,13 +187,14 @@ static int shrink_seed(const struct choice *choice)
     return 1;
 }
 
-static bool run_one(const struct choice *choice, uint64_t seed, struct report *all)
+static void run_one(void *ctx, uint64_t seed, struct report *all)
 {
+    const struct choice *choice = ctx;
     struct swarm swarm;
     struct report one = {0};
     struct buf out = {0};
-    if (!pick(choice, seed, &swarm))
-        exit(2);
+    bool picked = pick(choice, seed, &swarm);
+    cx_assert(picked);  // as main has seen of another seed
     if (choice->single && !choice->json) {
         swarm_print(&swarm, &out);
         buf_text(&out, "\n");
@@ -213,7 +207,6 @@ static bool run_one(const struct choice *choice, uint64_t seed, struct report *a
     else if (!well)
         fwrite(out.data, 1, out.size, stderr);
     buf_done(&out);
-    return well;
 }
 
 int main(int argc, char **argv)
@@ -222,18 +215,25 @@ int main(int argc, char **argv)
     int status = read_options(argc, argv, &choice);
     if (status)
         return status - 1;
+    struct swarm swarm;
+    if (!pick(&choice, choice.first, &swarm))
+        return 2;
     run_prepare();
     if (choice.shrink)
         return shrink_seed(&choice);
     static struct report all;
-    double began_s = now_s();
-    for (uint64_t seed = choice.first;; seed++) {
-        run_one(&choice, seed, &all);
-        if (seed == choice.last || (choice.seconds && now_s() - began_s >= (double)choice.seconds))
-            break;
-    }
     struct buf out = {0};
-    double seconds = cpu_s();
+    double seconds = 0;
+    const struct crew_options crew = {.first = choice.first,
+                                      .last = choice.last,
+                                      .seconds = (double)choice.seconds,
+                                      .jobs = (uint32_t)choice.jobs,
+                                      .run = run_one,
+                                      .ctx = &choice};
+    if (choice.single)
+        run_one(&choice, choice.first, &all);
+    else
+        crew_run(&crew, &all, &seconds);
     if (choice.json)
         report_json(&all, seconds, &out);
     else if (!choice.single)

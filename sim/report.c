@@ -106,16 +106,6 @@ void report_end(struct report *report, const struct sim *sim)
     mix(report, sim->now_us);
 }
 
-void report_add(struct report *to, const struct report *one)
-{
-    static_assert(sizeof(struct report) % sizeof(uint64_t) == 0, "all of a report is counters");
-    uint64_t trail = to->trail;
-    for (size_t i = 0; i < sizeof *to / sizeof(uint64_t); i++)
-        ((uint64_t *)to)[i] += ((const uint64_t *)one)[i];
-    to->trail = trail;
-    mix(to, one->trail);
-}
-
 /* ---- coverage ---- */
 
 static enum term_set set_of(enum report_kind kind)

@@ -53,6 +53,7 @@ struct report_watch {
 void report_watch(struct report_watch *watch, struct sim *sim, struct report *report);
 /* At the world's end: times, faults, what the checkers did. */
 void report_end(struct report *report, const struct sim *sim);
+/* In any order: a sum, of the trails too. */
 void report_add(struct report *to, const struct report *one);
 
 /* A line of one seed; then why it failed, if it did. */
