@@ -48,6 +48,9 @@ enum cx_err json_parse(const char *text, size_t size, size_t size_max, json_t **
         return cx_fail(CX_TOO_LARGE, "the JSON is over %zu bytes", size_max);
     if (is_too_deep(text, size))
         return cx_fail(CX_INVALID, "the JSON is nested over %d levels", JSON_DEPTH_MAX);
+    /* jansson passes over a NUL behind a word or a number. */
+    if (size > 0 && memchr(text, 0, size))
+        return cx_fail(CX_INVALID, "bad JSON: there is a NUL in it");
     json_error_t error;
     json_t *root = json_loadb(text ? text : "", size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (!root)

@@ -235,3 +235,15 @@ TEST(json, has_one_form_to_hash)
                     "9.999999999999997e+22,1e+23,999999999999999900000,1e+21,9.999999999999997e-7,0.000001,"
                     "333333333.33333325,-1424953923781206.2,123456789012345680000]");
 }
+
+TEST(json, takes_no_nul_between_its_words)
+{
+    static const struct {
+        const char *text;
+        size_t size;
+    } bad[] = {{"{\"a\":null\0}", 11}, {"[1\0]", 4}, {"[1]\0", 4}, {"\0[1]", 4}, {"[true\0,1]", 9}, {"[\"\0\"]", 5}};
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        json_t *root = NULL;
+        CHECK_EQ(json_parse(bad[i].text, bad[i].size, 100, &root), CX_INVALID);
+    }
+}
