@@ -1,9 +1,10 @@
 /* fuzz_replay [--seeds FOLDER | --list | TARGET [PATH...]] - runs inputs through their targets, without libFuzzer.
  *
- *   (nothing)         the seeds of each target, and every file under tests/fuzz/corpus/TARGET/; ends with "N passed, N
- * failed" TARGET            those of one target TARGET PATH...    these files, in this process: for a debugger
- *   --seeds FOLDER    writes the first inputs of each target to FOLDER/TARGET/
- *   --list            the targets, one a line
+ *      (nothing)         all targets: their seeds, and the files under tests/fuzz/corpus/TARGET/
+ *      TARGET            the same for one; both end with "N passed, N failed"
+ *      TARGET PATH...    these files, in this process: for a debugger
+ *      --seeds FOLDER    writes the first inputs of each target to FOLDER/TARGET/
+ *      --list            the targets, one a line
  *
  * Inputs run in processes apart, so that one that crashes is counted and the others run all the same.
  */
