@@ -223,7 +223,7 @@ static void read_file(const char *path, void *ret_bytes, size_t size)
 static double recover(const struct load *load, const struct writer *w, const char *path, size_t size, uint64_t seq)
 {
     struct follower r;
-    uint64_t start = wall_ns();
+    uint64_t start = wall_ns(), cpu = process_ns();
     uint8_t *bytes = bench_take_pages(size);
     read_file(path, bytes, size);
     follower_open(&r, load);
@@ -232,9 +232,10 @@ static double recover(const struct load *load, const struct writer *w, const cha
     uint64_t read = wall_ns();
     read_from(w, seq + 1, apply_batch, &r);
     double s = (double)(wall_ns() - start) / 1e9;
-    printf("recovery of %u live tasks: %.2f s, of which %.2f for a snapshot of %.0f MiB, the rest for %llu entries\n",
+    printf("recovery of %u live tasks: %.2f s, of which %.2f for a snapshot of %.0f MiB, the rest for %llu entries; "
+           "%.2f s of CPU\n",
            load->core->session_queue.tasks.live, s, (double)(read - start) / 1e9, (double)size / 1048576,
-           (unsigned long long)r.entries);
+           (unsigned long long)r.entries, (double)(process_ns() - cpu) / 1e9);
     BENCH_MUST(same_state(r.core, load->core));
     follower_close(&r);
     return s;
@@ -266,17 +267,20 @@ static void measure_big(const char *folder, struct big *ret)
 
     struct follower r;
     follower_open(&r, load);
+    uint64_t cpu_read = process_ns();
     uint64_t ns = read_from(&w, 1, read_batch, &r);
+    cpu_read = process_ns() - cpu_read;
     ret->read_per_s = (double)r.entries * 1e9 / (double)ns;
     r.entries = 0;
-    uint64_t cpu = thread_ns();
+    uint64_t cpu = process_ns();
     ns = read_from(&w, 1, apply_batch, &r);
-    cpu = thread_ns() - cpu;
+    cpu = process_ns() - cpu;
     ret->replay_per_s = (double)r.entries * 1e9 / (double)ns;
     BENCH_MUST(same_state(r.core, load->core));
-    printf(
-        "replay of %llu entries: %.0f/s read and checked; %.0f/s read, checked and applied (%.2f s, %.2f s of CPU)\n",
-        (unsigned long long)r.entries, ret->read_per_s, ret->replay_per_s, (double)ns / 1e9, (double)cpu / 1e9);
+    printf("replay of %llu entries: %.0f/s read and checked, %.2f s of CPU; %.0f/s read, checked and applied, "
+           "%.2f s of CPU\n",
+           (unsigned long long)r.entries, ret->read_per_s, (double)cpu_read / 1e9, ret->replay_per_s,
+           (double)cpu / 1e9);
     follower_close(&r);
     ret->recover_s = recover(load, &w, path, size, seq);
     load_close(load);
@@ -295,7 +299,7 @@ static double measure_cold(const char *folder)
     ledger_close(w.ledger);
 
     struct follower r;
-    uint64_t start = wall_ns();
+    uint64_t start = wall_ns(), cpu = process_ns();
     follower_open(&r, load);
     open_writer(&w);
     BENCH_MUST(ledger_read(w.ledger, 1, apply_batch, &r) == CX_OK);
@@ -304,8 +308,8 @@ static double measure_cold(const char *folder)
     uint32_t size = load_encode(&tick, bytes, sizeof bytes);
     append(&w, &(struct span){bytes, size}, 1);
     double ms = (double)(wall_ns() - start) / 1e6;
-    printf("cold start: %.1f ms from the open to the next durable entry, behind %llu of a small network\n", ms,
-           (unsigned long long)r.entries);
+    printf("cold start: %.1f ms from the open to the next durable entry, behind %llu entries; %.1f ms of CPU\n", ms,
+           (unsigned long long)r.entries, (double)(process_ns() - cpu) / 1e6);
     BENCH_MUST(same_state(r.core, load->core));
     ledger_close(w.ledger);
     follower_close(&r);

@@ -85,7 +85,7 @@ static void put_params(const struct load *load, struct bytes_writer *w)
     put_param(w, 12, u32_max(o->tasks + 4096, 16));
     put_param(w, 13, o->tasks / 2 + 4096);
     put_param(w, 14, o->tasks + o->tasks / 2 + 4096);
-    put_param(w, 15, 16384);
+    put_param(w, 15, o->nodes / ROUND_NODES_MAX + 64);
     put_param(w, 36, 2000);
 }
 
