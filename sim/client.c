@@ -214,14 +214,18 @@ static void open_session(struct client *c)
     struct buf body = {0};
     uint32_t redundancy = 1 + (uint32_t)below(c, c->clients->sim->swarm.miners < 3 ? c->clients->sim->swarm.miners : 3);
     bool majority = redundancy == 3 && below(c, 2) == 0;
+    /* One after another: in which order arguments are evaluated is the compiler's affair. */
+    uint32_t quorum = majority ? 2 : 1 + (uint32_t)below(c, redundancy);
+    bool channel = below(c, 2), at_once = below(c, 2);
+    uint32_t attempts = 1 + (uint32_t)below(c, 3), total_ms = 5000 + (uint32_t)below(c, 40000);
+    uint32_t tasks_per_node = (uint32_t)below(c, 8), audit_bp = (uint32_t)below(c, 10001);
     buf_printf(&body,
                "{\"model\":\"" SIM_MODEL "\",\"reference\":\"s%u\",\"redundancy\":%u,\"quorum\":%u,\"nodes_min\":%u,"
                "\"nodes_max\":%u,\"validation\":\"%s\",\"evidence\":\"%s\",\"stream\":\"%s\",\"attempts_max\":%u,"
                "\"total_ms\":%u,\"tasks_per_node_max\":%u,\"audit_bp\":%u}",
-               c->number, redundancy, majority ? 2 : 1 + (uint32_t)below(c, redundancy), redundancy, redundancy + 1,
-               majority ? "majority" : "hash", below(c, 2) ? "channel" : "signed",
-               below(c, 2) ? "at_once" : "after_validation", 1 + (uint32_t)below(c, 3),
-               5000 + (uint32_t)below(c, 40000), (uint32_t)below(c, 8), (uint32_t)below(c, 10001));
+               c->number, redundancy, quorum, redundancy, redundancy + 1, majority ? "majority" : "hash",
+               channel ? "channel" : "signed", at_once ? "at_once" : "after_validation", attempts, total_ms,
+               tasks_per_node, audit_bp);
     run_errand(c, "POST", "/api/v1/sessions", &body);
     buf_done(&body);
 }
