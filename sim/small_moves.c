@@ -600,6 +600,10 @@ static void time_moves(struct moves *m)
     if (is_at_rest(m))
         return;
     add(m, &none, "time passes");
+    if (has(m, SMALL_LEAVE)) {  // the core's clock goes along only so far
+        const struct command leap = {.type = COMMAND_TICK, .time_ms = m->next_ms + 2 * CLOCK_STEP_MS_MAX};
+        add(m, &leap, "the ledger's clock leaps")->probe = true;
+    }
     if (has(m, SMALL_SILENCE))
         add(m, &none, "time passes without r1")->hush.routers = 1;
     if (has(m, SMALL_LEADERS)) {
