@@ -165,7 +165,7 @@ void told_check(struct checks *c, const struct told *t)
         LOOK(c, STREAM);
     if (t->end == TOLD_WHOLE || t->end == TOLD_STREAM)
         check_answer(c, t, task);
-    else if (t->end == TOLD_STREAM_ERROR || is(t, "answer_replaced"))
+    else if (t->end == TOLD_STREAM_ERROR || is(t, "answer_replaced") || is(t, "stream_interrupted"))
         check_stream_error(c, t, task);  // a stream that is resumed may end so before it begins
     else
         check_error(c, t, task);

@@ -288,7 +288,7 @@ static bool wants_again(const struct client *c, const struct told *t)
                                  strcmp(t->code, "answer_replaced") == 0 || strcmp(t->code, "STOPPING") == 0);
     case TOLD_ERROR: break;
     }
-    if (strcmp(t->code, "answer_replaced") == 0)
+    if (strcmp(t->code, "answer_replaced") == 0 || strcmp(t->code, "stream_interrupted") == 0)
         return c->plan.named;
     if (strcmp(t->code, "SESSION_UNKNOWN") == 0 || strcmp(t->code, "SESSION_NOT_OPEN") == 0)
         return false;
