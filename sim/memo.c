@@ -1,5 +1,5 @@
-/* What costs much and is not what is tried here. The linker calls these in place of the functions (--wrap), and they ask
- * the functions themselves where they do not know.
+/* What costs much and is not what is tried here. The linker calls these in place of the functions (--wrap), and they
+ * ask the functions themselves where they do not know.
  *
  * Chains of oracles, and who made a signature, depend on nothing but the arguments: computed once, and remembered. In
  * most seeds signatures themselves are *sealed*: the signer's address and a keyed hash of it and the digest, which only

@@ -18,8 +18,9 @@
 
 struct payload_store;
 
-/* uri: `mem:` (this handle's own), `mem:NAME` (shared by all handles in this process, on one thread) or `sqlite:PATH` (the ledger's file or one of its own; made where there is none).
- * UNSUPPORTED: a store that is not built, by name. CORRUPT: no such database. IO: the folder, by name. */
+/* uri: `mem:` (this handle's own), `mem:NAME` (shared by all handles in this process, on one thread) or `sqlite:PATH`
+ * (the ledger's file or one of its own; made where there is none). UNSUPPORTED: a store that is not built, by name.
+ * CORRUPT: no such database. IO: the folder, by name. */
 enum cx_err payload_store_open(const char *uri, struct payload_store **ret_store);
 void payload_store_close(struct payload_store *store);
 CX_CLOSER(payload_store)
