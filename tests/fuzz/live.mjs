@@ -102,12 +102,14 @@ async function alive() {
 }
 
 for (let i = 0; i < Number(connections); i++) attack();
-const until = Date.now() + 1000 * Number(seconds);
-let good = true;
-while (good && Date.now() < until) {
-  good = await alive();
-  await new Promise((resume) => setTimeout(resume, 1000));
+function end(good) {
+  running = false;
+  console.log(JSON.stringify({ answers: good, ...counts }));
+  process.exit(good ? 0 : 1);
 }
-running = false;
-console.log(JSON.stringify({ answers: good, ...counts }));
-process.exit(good ? 0 : 1);
+
+const until = Date.now() + 1000 * Number(seconds);
+setInterval(async () => {
+  const good = await alive();
+  if (!good || Date.now() >= until) end(good);
+}, 1000);
