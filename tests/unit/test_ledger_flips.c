@@ -5,10 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/prng.h"
 #include "crypto/sha256.h"
 #include "ledger/ledger_tool.h"
 #include "lib/ledger_damage.h"
+#include "payload/payload.h"
 
 #define BATCHES      8
 #define PAGE_SIZE    4096
@@ -241,4 +243,54 @@ TEST(ledger_flips, keep_a_writer_from_cutting_its_log_off)
     CHECK_EQ(ledger_epoch(ledger), 2);
     CHECK_EQ(ledger_head(ledger).seq, 2 * (BATCHES + 1));
     ledger_close(ledger);
+}
+
+/* ---- payloads ---------------------------------------------------------------------------------- */
+
+static enum cx_err read_payloads(void)
+{
+    cx_auto(payload_store) store = NULL;
+    static uint8_t bytes[9000];
+    struct buf data = {0};
+    enum cx_err err = payload_store_open(uri, &store);
+    for (uint64_t number = 1; number <= BATCHES && !err; number++) {
+        struct hash name;
+        struct prng prng = {number};
+        prng_fill(&prng, bytes, sizeof bytes);
+        size_t size = number % 3 ? 200 : sizeof bytes;
+        sha256(bytes, size, &name);
+        buf_reset(&data);
+        err = payload_get(store, &name, &data);
+        if (!err && (data.size != size || memcmp(data.data, bytes, size) != 0))
+            test_fail(__FILE__, __LINE__, "payload %llu is another one", (unsigned long long)number);
+    }
+    buf_done(&data);
+    return err;
+}
+
+/* A name that has turned is not found, and verifying says why. */
+TEST(ledger_flips, never_give_another_payload)
+{
+    ledger_close(fill());
+    CHECK_EQ(read_payloads(), CX_OK);
+    struct hash all;
+    struct prng prng = {5};
+    uint64_t seq = 0, size = size_of(path);
+    unsigned named = 0, missed = 0;
+    for (uint64_t at = HEAD_SIZE; at < size; at += at % PAGE_SIZE < PAGE_HEAD ? 1 : STRIDE) {
+        unsigned bit = (unsigned)prng_below(&prng, 8);
+        flip(path, at, bit);
+        enum cx_err err = read_payloads();
+        if (err && !strstr(cx_detail(), path))
+            test_fail(__FILE__, __LINE__, "bit %u of byte %llu: %s", bit, (unsigned long long)at, cx_detail());
+        if (err == CX_NOT_FOUND && verify(&all, &seq) == CX_OK)
+            test_fail(__FILE__, __LINE__, "bit %u of byte %llu has lost a payload in silence", bit,
+                      (unsigned long long)at);
+        missed += err == CX_NOT_FOUND;
+        named += err && err != CX_NOT_FOUND;
+        flip(path, at, bit);
+    }
+    CHECK_EQ(read_payloads(), CX_OK);
+    CHECK(named > 10);
+    CHECK(missed > 0);
 }
