@@ -24,8 +24,11 @@ enum db_mode {
 enum cx_err db_open(const char *path, enum db_mode mode, sqlite3 **ret_db);
 /* To be called before anything is written on which others will rely. After a failed sync the system may show a log that
  * is not on the disk, and what is synced behind it is lost with it: this copies the log into the file and starts
- * another. Waits for readers. BUSY, IO. */
+ * another. Waits for readers. BUSY, IO. CORRUPT: as db_log_check says; the log then stays as it is. */
 enum cx_err db_settle(sqlite3 *db);
+/* CORRUPT: the log beside the database was damaged, and has more in it than SQLite would read. For databases that are
+ * opened as above, with synchronous FULL. */
+enum cx_err db_log_check(const char *database);
 void db_close(sqlite3 *db);
 /* Removes a file that nobody has open, with its log. */
 enum cx_err db_remove(const char *path);

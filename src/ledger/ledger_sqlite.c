@@ -236,8 +236,6 @@ static enum cx_err sqlite_open(struct ledger *ledger)
     ledger->store = store;
     if (ledger->options.mode != LEDGER_READ)
         err = take_ownership(ledger, &store->owner);
-    if (!err && store->owner)
-        err = sqlite_log_check(ledger->place);
     if (!err)
         err = damaged(ledger, open_file(ledger, store));
     if (!err)

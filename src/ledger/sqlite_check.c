@@ -20,7 +20,7 @@ static enum cx_err check_log(struct ledger *ledger)
     if (err == CX_BUSY || err == CX_DENIED)
         return CX_OK;
     if (!err)
-        err = sqlite_log_check(ledger->place);
+        err = db_log_check(ledger->place);
     file_disown(owner);
     return err;
 }

@@ -50,8 +50,6 @@ void sqlite_writer_append(struct sqlite_writer *writer, struct ledger_record *re
 enum cx_err sqlite_writer_restore(struct sqlite_writer *writer, const struct ledger_batch *batch);
 enum cx_err sqlite_writer_restore_end(struct sqlite_writer *writer);
 
-/* CORRUPT: the log beside the file was damaged, and has more in it than SQLite would read. Nobody writes meanwhile. */
-enum cx_err sqlite_log_check(const char *place);
 /* All that is not in the batches' chain. CORRUPT: what is damaged, by name. */
 enum cx_err sqlite_check(struct ledger *ledger);
 

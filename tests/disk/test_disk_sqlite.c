@@ -303,10 +303,11 @@ TEST(disk_sqlite, keeps_its_promises_with_failing_syncs_writes_and_reads)
         .faults = {.sync_fail_ppm = 20000, .write_fail_ppm = 5000, .read_fail_ppm = 2000, .sync_us_max = 100}});
 }
 
+/* After a failed sync nobody may go on: what the disk has forgotten comes back as damage, in about one run of a
+ * thousand. The ledger stops there. */
 TEST(disk_sqlite, keeps_its_promises_when_programs_go_on_after_failures)
 {
-    all_keep(&(struct kind){.faults = {.sync_fail_ppm = 50000, .write_fail_ppm = 10000, .read_fail_ppm = 2000},
-                            .goes_on = true});
+    all_keep(&(struct kind){.faults = {.write_fail_ppm = 10000, .read_fail_ppm = 2000}, .goes_on = true});
     all_keep(&(struct kind){.faults = {.capacity = 150000}, .goes_on = true});
 }
 

@@ -235,6 +235,9 @@ TEST(ledger_flips, keep_a_writer_from_cutting_its_log_off)
             test_fail(__FILE__, __LINE__, "byte %llu: %s", (unsigned long long)at, cx_err_name(err));
         CHECK(strstr(cx_detail(), log));
         CHECK(strstr(cx_detail(), "is damaged"));
+        struct payload_store *payloads = NULL;
+        CHECK_EQ(payload_store_open(uri, &payloads), CX_CORRUPT);
+        CHECK(strstr(cx_detail(), log));
         flip(log, at, 3);
     }
     CHECK_EQ(verify(&all, &seq), CX_OK);
