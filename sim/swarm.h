@@ -79,20 +79,17 @@ struct swarm {
 };
 
 /* What swarm_print shows; X(name). */
-#define SWARM_NUMBERS(X)                                                                                           \
-    X(routers)                                                                                                     \
-    X(oracles)                                                                                                     \
-    X(miners)                                                                                                      \
-    X(clients)                                                                                                     \
-    X(shared_ledger)                                                                                               \
-    X(redundancy) X(validation) X(audit_bp) X(oracle_quorum) X(miner_slots) X(node_absent_ms) X(heartbeat_ms)      \
-        X(idle_ms) X(tasks) X(think_ms) X(prompt_words) X(engine_tokens) X(stream_ppm) X(cancel_ppm) X(retry_ppm)  \
-            X(disconnect_ppm) X(slow_reader_ppm) X(latency_us_min) X(latency_us_max) X(late_ppm) X(late_us)        \
-                X(split_ppm) X(break_ppm) X(half_open_ppm) X(crash_router_ms) X(crash_miner_ms) X(crash_oracle_ms) \
-                    X(down_ms_max) X(partition_ms) X(clock_jump_ms) X(clock_jump_max_ms) X(drift_ppm_max)          \
-                        X(disk_read_fail_ppm) X(disk_write_fail_ppm) X(disk_sync_fail_ppm) X(disk_sync_us_min)     \
-                            X(disk_sync_us_max) X(disk_power_safe) X(disk_die_ppm) X(disk_full_ms) X(kill_ppm)     \
-                                X(faults_ms) X(healed_ms)
+// clang-format off
+#define SWARM_NUMBERS(X)                                                                                    \
+    X(routers) X(oracles) X(miners) X(clients) X(shared_ledger) X(redundancy) X(validation) X(audit_bp)     \
+    X(oracle_quorum) X(miner_slots) X(node_absent_ms) X(heartbeat_ms) X(idle_ms) X(tasks) X(think_ms)       \
+    X(prompt_words) X(engine_tokens) X(stream_ppm) X(cancel_ppm) X(retry_ppm) X(disconnect_ppm)             \
+    X(slow_reader_ppm) X(latency_us_min) X(latency_us_max) X(late_ppm) X(late_us) X(split_ppm) X(break_ppm) \
+    X(half_open_ppm) X(crash_router_ms) X(crash_miner_ms) X(crash_oracle_ms) X(down_ms_max) X(partition_ms) \
+    X(clock_jump_ms) X(clock_jump_max_ms) X(drift_ppm_max) X(disk_read_fail_ppm) X(disk_write_fail_ppm)     \
+    X(disk_sync_fail_ppm) X(disk_sync_us_min) X(disk_sync_us_max) X(disk_power_safe) X(disk_die_ppm)        \
+    X(disk_full_ms) X(kill_ppm) X(faults_ms) X(healed_ms)
+// clang-format on
 
 /* Everything follows from the seed. */
 void swarm_pick(uint64_t seed, struct swarm *ret_swarm);
