@@ -387,7 +387,7 @@ TEST(text_gate, the_first_stop_is_the_same_however_the_engine_cuts_its_text)
         struct text_gate gate;
         text_gate_init(&gate, stop, 3);
         for (size_t at = 0; at < 7; at += piece)
-            text_gate_add(&gate, "xabcdey" + at, 7 - at < piece ? 7 - at : piece);
+            text_gate_add(&gate, &"xabcdey"[at], 7 - at < piece ? 7 - at : piece);
         text_gate_end(&gate);
         CHECK(gate.stopped);
         CHECK_STR(gate.text.data, "xa");
