@@ -62,7 +62,8 @@ static void on_state(void *ctx, enum node_state state)
 static void on_stopped(void *ctx, enum cx_err err)
 {
     struct running *r = ctx;
-    r->code = fail("miner", err);  // now: what ends afterwards has errors of its own
+    if (err)
+        r->code = fail("miner", err);  // now: what ends afterwards has errors of its own
     net_loop_stop(r->loop);
 }
 
