@@ -270,8 +270,17 @@ TEST(adversary, another_nodes_command_ends_the_link)
     check_link_ends(CHEAT_SUBMIT_OTHER, "SUBMIT", 2);
 }
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SLOW_ROUTER 1  // which may read fewer frames a second than are allowed
+#endif
+#endif
+
 TEST(adversary, a_flood_ends_its_link)
 {
+#ifdef SLOW_ROUTER
+    test_skip("with the thread sanitizer no router can be flooded");
+#endif
     check_link_ends(CHEAT_FLOOD, "RATE", 2);
 }
 
