@@ -22,7 +22,8 @@ static bool read_seconds(const char *text, double *ret_seconds)
     return *text && *end == 0 && isfinite(*ret_seconds) && *ret_seconds > 0;
 }
 
-struct bench_options bench_options(int argc, char **argv, const char *name, double seconds)
+struct bench_options bench_options_with(int argc, char **argv, const char *usage, double seconds,
+                                        bool (*own)(void *ctx, const char *name, const char *value), void *ctx)
 {
     struct bench_options o = {.seconds = seconds};
     for (int i = 1; i < argc; i++) {
@@ -30,12 +31,22 @@ struct bench_options bench_options(int argc, char **argv, const char *name, doub
             o.json = true;
             continue;
         }
-        if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc && read_seconds(argv[++i], &o.seconds))
+        const char *name = argv[i], *value = i + 1 < argc ? argv[++i] : "";
+        if (strcmp(name, "--seconds") == 0 && read_seconds(value, &o.seconds))
             continue;
-        fprintf(stderr, "usage: %s [--json] [--seconds N]\n", name);
+        if (own && own(ctx, name, value))
+            continue;
+        fprintf(stderr, "usage: %s\n", usage);
         exit(2);
     }
     return o;
+}
+
+struct bench_options bench_options(int argc, char **argv, const char *name, double seconds)
+{
+    char usage[128];
+    snprintf(usage, sizeof usage, "%s [--json] [--seconds N]", name);
+    return bench_options_with(argc, argv, usage, seconds, NULL, NULL);
 }
 
 static uint64_t clock_ns(clockid_t clock)

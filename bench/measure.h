@@ -11,6 +11,10 @@ struct bench_options {
 
 /* --json, --seconds N. Ends the program with a usage line on anything else. */
 struct bench_options bench_options(int argc, char **argv, const char *name, double seconds);
+/* The same where a program has options of its own, each followed by a value: `own` is asked for these, and says whether
+ * it took them; `usage` names them. */
+struct bench_options bench_options_with(int argc, char **argv, const char *usage, double seconds,
+                                        bool (*own)(void *ctx, const char *name, const char *value), void *ctx);
 /* Ends the program where a benchmark did not do what it claims to measure. */
 _Noreturn void bench_failed(const char *file, int line, const char *what);
 #define BENCH_MUST(what) ((what) ? (void)0 : bench_failed(__FILE__, __LINE__, #what))

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "queue_corten.h"
 #include "queue_peer.h"
@@ -24,7 +25,6 @@ static const struct contender systems[] = {
     {"beanstalkd (3 ops)", "beanstalkd", queue_beanstalkd, false, 2},
     {"postgresql", "postgres", queue_postgres, false, 5},
 };
-static const uint32_t shapes[][2] = {{1, 1}, {16, 1}, {64, 1}, {16, 32}};
 
 static struct queue_result measure(const struct contender *which, const uint32_t shape[2], double seconds)
 {
@@ -46,10 +46,30 @@ static struct queue_result measure(const struct contender *which, const uint32_t
     return result;
 }
 
-static void print_json(struct queue_result results[ARRAY_COUNT(shapes)][ARRAY_COUNT(systems)])
+/* What was asked for; all where nothing was. */
+struct wanted {
+    const char *system;
+    uint32_t clients, depth;
+};
+
+static bool want(void *ctx, const char *name, const char *value)
+{
+    struct wanted *wanted = ctx;
+    if (strcmp(name, "--only") == 0) {
+        for (size_t s = 0; s < ARRAY_COUNT(systems); s++)
+            if (strcmp(value, systems[s].key) == 0)
+                wanted->system = systems[s].key;
+        return wanted->system != NULL;
+    }
+    return strcmp(name, "--shape") == 0 && sscanf(value, "%ux%u", &wanted->clients, &wanted->depth) == 2 &&
+           wanted->clients > 0 && wanted->clients <= QUEUE_CLIENTS_MAX && wanted->depth > 0 &&
+           wanted->depth <= QUEUE_DEPTH_MAX;
+}
+
+static void print_json(const uint32_t shapes[][2], size_t count, struct queue_result results[][ARRAY_COUNT(systems)])
 {
     printf("{\"runs\":[");
-    for (size_t i = 0; i < ARRAY_COUNT(shapes); i++) {
+    for (size_t i = 0; i < count; i++) {
         printf("%s{\"clients\":%u,\"depth\":%u", i ? "," : "", shapes[i][0], shapes[i][1]);
         for (size_t s = 0; s < ARRAY_COUNT(systems); s++) {
             const struct queue_result *r = &results[i][s];
@@ -66,14 +86,23 @@ static void print_json(struct queue_result results[ARRAY_COUNT(shapes)][ARRAY_CO
 
 int main(int argc, char **argv)
 {
-    const struct bench_options options = bench_options(argc, argv, "queue", SECONDS_DEFAULT);
-    struct queue_result results[ARRAY_COUNT(shapes)][ARRAY_COUNT(systems)];
-    for (size_t i = 0; i < ARRAY_COUNT(shapes); i++)
+    static const char usage[] = "queue [--json] [--seconds N] [--only corten|corten_signed|redis|beanstalkd|postgres]"
+                                " [--shape CLIENTSxDEPTH]";
+    static const uint32_t all[][2] = {{1, 1}, {16, 1}, {64, 1}, {16, 32}};
+    struct wanted wanted = {0};
+    const struct bench_options options = bench_options_with(argc, argv, usage, SECONDS_DEFAULT, want, &wanted);
+    const uint32_t one[1][2] = {{wanted.clients, wanted.depth}};
+    const uint32_t(*shapes)[2] = wanted.clients ? one : all;
+    size_t count = wanted.clients ? 1 : ARRAY_COUNT(all);
+    struct queue_result results[ARRAY_COUNT(all)][ARRAY_COUNT(systems)] = {0};
+    for (size_t i = 0; i < count; i++)
         for (size_t s = 0; s < ARRAY_COUNT(systems); s++) {
+            if (wanted.system && wanted.system != systems[s].key)
+                continue;
             results[i][s] = measure(&systems[s], shapes[i], options.seconds);
             fflush(stdout);
         }
     if (options.json)
-        print_json(results);
+        print_json(shapes, count, results);
     return 0;
 }

@@ -10,6 +10,7 @@
 #include "measure.h"
 
 #define QUEUE_CLIENTS_MAX 64
+#define QUEUE_DEPTH_MAX   64
 #define QUEUE_BODY_SIZE   200  // bytes of a task's body
 
 struct queue_wish {
