@@ -89,7 +89,6 @@ static struct answer *answer_add(struct run *run, uint64_t lease, const struct a
     a->lease = lease;
     a->node = *node;
     a->offered_ms = net_now_ms(run->tasks->options.loop);
-    chain_start(replica_network(run->tasks->replica), run->id, lease, &a->head);
     a->next = run->answer;
     run->answer = a;
     return a;

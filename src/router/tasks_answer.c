@@ -102,6 +102,8 @@ bool tasks_on_chunk(struct tasks *tasks, uint64_t lease, uint64_t n, const char 
         return true;  // it crossed with a recall
     if (n != a->chunks || size > TASK_TEXT_SIZE_MAX - a->text.size || !utf8_is_valid(text, size))
         return false;
+    if (n == 0)
+        chain_start(replica_network(tasks->replica), run->id, lease, &a->head);
     chain_extend(&a->head, text, (uint32_t)size);
     if (head && !hash_eq(head, &a->head))
         return false;

@@ -21,7 +21,7 @@ struct answer {
     uint32_t attempt;
     uint64_t offered_ms, first_ms;  // net_now_ms; 0: no token yet
     uint64_t chunks;                // frames
-    struct hash head;               // of their chain
+    struct hash head;               // of their chain, from the first one on
     uint32_t tokens;
     struct buf text;             // as streamed
     struct buf whole;            // as revealed
