@@ -104,5 +104,7 @@ void json_out_value(struct json_out *out, const char *key, const json_t *value);
 /* Adds the one form that is hashed: RFC 8785 (sorted keys, no spaces, shortest numbers), but integers are
  * written exactly even over 2^53. */
 void json_canonical(struct buf *out, const json_t *value);
+/* The same of a string, which is UTF-8. */
+void json_canonical_text(struct buf *out, struct span text);
 
 #endif

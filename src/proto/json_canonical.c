@@ -137,6 +137,8 @@ static void put_array(struct buf *out, const json_t *array)
     buf_add(out, "]", 1);
 }
 
+void json_canonical_text(struct buf *out, struct span text) { put_string(out, (const char *)text.data, text.size); }
+
 void json_canonical(struct buf *out, const json_t *value)
 {
     switch (json_typeof(value)) {

@@ -1,96 +1,34 @@
 #include "proto/request.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
-#include "core/limits.h"
 #include "crypto/keccak.h"
+#include "proto/request_parts.h"
 
-#define REQUEST_JSON_SIZE_MAX PROMPT_SIZE_MAX
 /* RFC 8785 writes reals below 10^21 as whole numbers; a reader has 64 bits for these. */
 #define WHOLE_NUMBER_END  0x1p63
 #define WRITTEN_WHOLE_END 1e21
 
-/* A body is first turned into the canonical document; what struct request says is read from that alone, so that a miner
- * and a verifier read the same. */
-
-/* ---- the canonical document ---- */
-
-/* Fixed point fields: in bodies a number, in the canonical document an integer of ten-thousandths. */
-static const struct fixed_field {
-    const char *name, *canonical;
-    int64_t min, max, normal;
-} fixed_fields[] = {
+const struct request_fixed request_fixed[REQUEST_FIXED_COUNT] = {
     {"temperature", "temperature_e4", 0, 2 * REQUEST_UNIT, REQUEST_UNIT},
     {"top_p", "top_p_e4", 0, REQUEST_UNIT, REQUEST_UNIT},
     {"presence_penalty", "presence_penalty_e4", -2 * REQUEST_UNIT, 2 * REQUEST_UNIT, 0},
     {"frequency_penalty", "frequency_penalty_e4", -2 * REQUEST_UNIT, 2 * REQUEST_UNIT, 0},
 };
-#define FIXED_DECIMALS 4
 
-static enum cx_err fixed_from_body(const struct json_at *body, json_t *document)
+bool request_is_role(const char *role)
 {
-    for (size_t i = 0; i < ARRAY_COUNT(fixed_fields); i++) {
-        const struct fixed_field *f = &fixed_fields[i];
-        int64_t value = f->normal;
-        enum cx_err err = json_may_fixed(body, f->name, FIXED_DECIMALS, f->min, f->max, &value);
-        if (err)
-            return err;
-        json_object_set_new(document, f->canonical, json_integer(value));
-    }
-    return CX_OK;
+    static const char *const roles[] = {"system", "developer", "user", "assistant", "tool"};
+    for (size_t i = 0; i < ARRAY_COUNT(roles); i++)
+        if (strcmp(roles[i], role) == 0)
+            return true;
+    return false;
 }
 
-static enum cx_err counts_from_body(const struct json_at *body, json_t *document)
-{
-    int64_t max_tokens = 0, top_k = 0;
-    enum cx_err err = json_may_i64(body, "max_tokens", 1, UINT32_MAX, &max_tokens);
-    if (!err)
-        err = json_may_i64(body, "max_completion_tokens", 1, UINT32_MAX, &max_tokens);
-    if (!err)
-        err = json_may_i64(body, "top_k", 0, UINT32_MAX, &top_k);
-    if (err)
-        return err;
-    json_object_set_new(document, "max_tokens", json_integer(max_tokens));
-    json_object_set_new(document, "top_k", json_integer(top_k));
-    return CX_OK;
-}
-
-static enum cx_err add_stop(const struct json_at *at, const char *key, json_t *list)
-{
-    const char *text;
-    size_t size;
-    enum cx_err err = json_need_text(at, key, &text, &size);
-    if (err)
-        return err;
-    if (size == 0 || size > REQUEST_STOP_SIZE_MAX)
-        return json_fail(at, key, "expected 1 to %d bytes", REQUEST_STOP_SIZE_MAX);
-    json_array_append_new(list, json_stringn(text, size));
-    return CX_OK;
-}
-
-static enum cx_err stop_from_body(const struct json_at *body, json_t *document)
-{
-    json_t *list = json_array();
-    json_object_set_new(document, "stop", list);
-    if (!json_has(body, "stop"))
-        return CX_OK;
-    if (!json_is_array(json_object_get(body->value, "stop")))
-        return add_stop(body, "stop", list);
-    struct json_at stops;
-    enum cx_err err = json_need_array(body, "stop", &stops);
-    if (!err && json_at_count(&stops) > REQUEST_STOP_MAX)
-        err = json_fail(body, "stop", "more than %d strings", REQUEST_STOP_MAX);
-    for (size_t i = 0; !err && i < json_at_count(&stops); i++) {
-        struct json_at item = json_at_item(&stops, i);
-        err = add_stop(&item, NULL, list);
-    }
-    return err;
-}
-
-/* What is left of the body goes to the engine; what no engine here honours is refused by name. */
 /* Why the canonical bytes of this value could not be read again, or NULL: whole numbers have 64 bits, and what is
  * passed on lies one level deeper there than in the body. `depth`: of the value in the body. */
 static const char *unreadable(const json_t *value, unsigned depth)
@@ -112,180 +50,11 @@ static const char *unreadable(const json_t *value, unsigned depth)
     return why;
 }
 
-static enum cx_err extra_from_body(const struct json_at *body, const char *const *known, size_t known_count,
-                                   json_t *document)
-{
-    json_t *extra = json_object();
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)body->value, key, value) {
-        size_t i = 0;
-        while (i < known_count && strcmp(known[i], key) != 0)
-            i++;
-        if (i < known_count || json_is_null(value))
-            continue;
-        const char *why = unreadable(value, 2);
-        if (why) {
-            json_decref(extra);
-            return json_fail(body, key, "%s", why);
-        }
-        json_object_set(extra, key, value);
-    }
-    if (json_object_size(extra) == 0)
-        json_decref(extra);
-    else
-        json_object_set_new(document, "extra", extra);
-    return CX_OK;
-}
-
-static enum cx_err unsupported(const struct json_at *body, const char *key, const char *why)
-{
-    enum cx_err err = json_fail(body, key, "%s", why);
-    cx_maybe(err);
-    return CX_UNSUPPORTED;
-}
-
-/* Fields of the API that ask for something no engine of this version gives. Their harmless values pass. */
-static enum cx_err refuse_unsupported(const struct json_at *body)
-{
-    static const char *const lists[] = {"tools", "functions"};
-    for (size_t i = 0; i < ARRAY_COUNT(lists); i++) {
-        const json_t *value = json_object_get(body->value, lists[i]);
-        if (json_is_array(value) ? json_array_size(value) > 0 : value && !json_is_null(value))
-            return unsupported(body, lists[i], "no node here calls tools");
-    }
-    static const char *const ones[] = {"n", "best_of"};
-    for (size_t i = 0; i < ARRAY_COUNT(ones); i++) {
-        int64_t value = 1;
-        enum cx_err err = json_may_i64(body, ones[i], 1, 128, &value);
-        if (err)
-            return err;
-        if (value > 1)
-            return unsupported(body, ones[i], "one answer a request; ask again for more");
-    }
-    static const char *const absent[] = {"logit_bias",         "suffix",      "audio", "prediction",
-                                         "web_search_options", "top_logprobs"};
-    for (size_t i = 0; i < ARRAY_COUNT(absent); i++) {
-        const json_t *value = json_object_get(body->value, absent[i]);
-        bool empty = json_is_null(value) || (json_is_object(value) && json_object_size(value) == 0);
-        if (value && !empty)
-            return unsupported(body, absent[i], "no node here honours it");
-    }
-    static const char *const flags[] = {"logprobs", "echo"};
-    for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
-        const json_t *value = json_object_get(body->value, flags[i]);
-        if (value && !json_is_null(value) && !json_is_false(value))
-            return unsupported(body, flags[i], "no node here gives log-probabilities or the prompt back");
-    }
-    struct json_at format;
-    if (json_has(body, "response_format")) {
-        const char *type;
-        size_t size;
-        enum cx_err err = json_need_object(body, "response_format", &format);
-        if (!err)
-            err = json_need_text(&format, "type", &type, &size);
-        if (err)
-            return err;
-        if (strcmp(type, "text") != 0)
-            return unsupported(&format, "type", "no node here keeps to a schema; \"text\" is served");
-    }
-    return CX_OK;
-}
-
-/* ---- chat ---- */
-
-/* A message's content: a string, or parts that are all text, joined. */
-static enum cx_err content_text(const struct json_at *message, struct buf *ret_text)
-{
-    const json_t *content = json_object_get(message->value, "content");
-    const char *text;
-    size_t size;
-    if (!json_is_array(content)) {
-        enum cx_err err = json_need_text(message, "content", &text, &size);
-        if (!err)
-            buf_add(ret_text, text, size);
-        return err;
-    }
-    struct json_at parts;
-    enum cx_err err = json_need_array(message, "content", &parts);
-    for (size_t i = 0; !err && i < json_at_count(&parts); i++) {
-        struct json_at part = json_at_item(&parts, i);
-        const char *type;
-        err = json_need_text(&part, "type", &type, &size);
-        if (!err && strcmp(type, "text") != 0)
-            return unsupported(&part, "type", "models here read text alone; parts of type \"text\" are served");
-        if (!err)
-            err = json_need_text(&part, "text", &text, &size);
-        if (!err)
-            buf_add(ret_text, text, size);
-    }
-    return err;
-}
-
-static bool is_role(const char *role)
-{
-    static const char *const roles[] = {"system", "developer", "user", "assistant", "tool"};
-    for (size_t i = 0; i < ARRAY_COUNT(roles); i++)
-        if (strcmp(roles[i], role) == 0)
-            return true;
-    return false;
-}
-
-static enum cx_err messages_from_body(const struct json_at *body, json_t *document)
-{
-    struct json_at messages;
-    enum cx_err err = json_need_array(body, "messages", &messages);
-    if (err)
-        return err;
-    if (json_at_count(&messages) == 0 || json_at_count(&messages) > REQUEST_MESSAGES_MAX)
-        return json_fail(body, "messages", "expected 1 to %d messages", REQUEST_MESSAGES_MAX);
-    json_t *list = json_array();
-    json_object_set_new(document, "messages", list);
-    struct buf text = {0};
-    for (size_t i = 0; !err && i < json_at_count(&messages); i++) {
-        struct json_at message = json_at_item(&messages, i);
-        const char *role;
-        size_t size;
-        err = json_need_text(&message, "role", &role, &size);
-        if (!err && !is_role(role))
-            err = json_fail(&message, "role", "\"%s\" is none of system, developer, user, assistant, tool", role);
-        buf_reset(&text);
-        if (!err)
-            err = content_text(&message, &text);
-        if (!err)
-            json_array_append_new(
-                list, json_pack("{s:s, s:s%}", "role", role, "content", text.data ? text.data : "", text.size));
-    }
-    buf_done(&text);
-    return err;
-}
-
-/* ---- completions ---- */
-
-static enum cx_err prompt_from_body(const struct json_at *body, json_t *document)
-{
-    const char *text;
-    size_t size;
-    struct json_at list;
-    const json_t *prompt = json_object_get(body->value, "prompt");
-    enum cx_err err;
-    if (json_is_array(prompt)) {
-        err = json_need_array(body, "prompt", &list);
-        if (!err && json_at_count(&list) != 1)
-            return unsupported(body, "prompt", "one prompt a request");
-        struct json_at item = json_at_item(&list, 0);
-        err = json_need_text(&item, NULL, &text, &size);
-    } else {
-        err = json_need_text(body, "prompt", &text, &size);
-    }
-    if (!err)
-        json_object_set_new(document, "prompt", json_stringn(text, size));
-    return err;
-}
+const char *request_unreadable(const json_t *value) { return unreadable(value, 2); }
 
 /* ---- struct request from the canonical document ---- */
 
-static struct span span_of(const json_t *text)
+struct span request_span(const json_t *text)
 {
     return (struct span){(const uint8_t *)json_string_value(text), (uint32_t)json_string_length(text)};
 }
@@ -311,8 +80,8 @@ static enum cx_err fill_messages(const struct json_at *root, struct request *r)
             err = json_need_text(&message, "content", &text, &size);
         if (err)
             return err;
-        r->message[i].role = span_of(json_object_get(message.value, "role"));
-        r->message[i].content = span_of(json_object_get(message.value, "content"));
+        r->message[i].role = request_span(json_object_get(message.value, "role"));
+        r->message[i].content = request_span(json_object_get(message.value, "content"));
         r->prompt_size += r->message[i].role.size + r->message[i].content.size;
     }
     return CX_OK;
@@ -332,17 +101,17 @@ static enum cx_err fill_stops(const struct json_at *root, struct request *r)
         if (!err && (size == 0 || size > REQUEST_STOP_SIZE_MAX))
             err = json_fail(&item, NULL, "expected 1 to %d bytes", REQUEST_STOP_SIZE_MAX);
         if (!err)
-            r->stop[r->stop_count++] = span_of(item.value);
+            r->stop[r->stop_count++] = request_span(item.value);
     }
     return err;
 }
 
 static enum cx_err fill_numbers(const struct json_at *root, struct request *r)
 {
-    int64_t fixed[ARRAY_COUNT(fixed_fields)], max_tokens, top_k;
+    int64_t fixed[REQUEST_FIXED_COUNT], max_tokens, top_k;
     enum cx_err err = CX_OK;
-    for (size_t i = 0; !err && i < ARRAY_COUNT(fixed_fields); i++)
-        err = json_need_i64(root, fixed_fields[i].canonical, fixed_fields[i].min, fixed_fields[i].max, &fixed[i]);
+    for (size_t i = 0; !err && i < REQUEST_FIXED_COUNT; i++)
+        err = json_need_i64(root, request_fixed[i].canonical, request_fixed[i].min, request_fixed[i].max, &fixed[i]);
     if (!err)
         err = json_need_i64(root, "max_tokens", 0, UINT32_MAX, &max_tokens);
     if (!err)
@@ -358,7 +127,7 @@ static enum cx_err fill_numbers(const struct json_at *root, struct request *r)
     return CX_OK;
 }
 
-static enum cx_err fill(struct request *r)
+enum cx_err request_fill(struct request *r)
 {
     struct json_at root = json_at_root(r->document);
     const char *kind, *model, *prompt;
@@ -371,12 +140,12 @@ static enum cx_err fill(struct request *r)
     if (err)
         return err;
     r->kind = strcmp(kind, "chat") == 0 ? REQUEST_CHAT : REQUEST_COMPLETION;
-    r->model = span_of(json_object_get(r->document, "model"));
+    r->model = request_span(json_object_get(r->document, "model"));
     if (r->kind == REQUEST_CHAT) {
         err = fill_messages(&root, r);
     } else {
         err = json_need_text(&root, "prompt", &prompt, &size);
-        r->prompt = span_of(json_object_get(r->document, "prompt"));
+        r->prompt = request_span(json_object_get(r->document, "prompt"));
         r->prompt_size = r->prompt.size;
     }
     if (!err)
@@ -387,203 +156,6 @@ static enum cx_err fill(struct request *r)
     return err;
 }
 
-/* ---- what is not canonical ---- */
-
-static enum cx_err read_corten(const struct json_at *at, struct request *r)
-{
-    uint64_t redundancy = r->corten.redundancy;
-    int64_t priority = r->corten.priority;
-    const char *text = NULL;
-    size_t size = 0;
-    enum cx_err err = json_may_u64(at, "session_id", 1, UINT64_MAX, &r->corten.session);
-    if (!err)
-        err = json_may_u64(at, "redundancy", 1, REDUNDANCY_MAX, &redundancy);
-    if (!err)
-        err = json_may_i64(at, "priority", 0, PRIORITIES - 1, &priority);
-    r->corten.redundancy = (uint32_t)redundancy;
-    r->corten.priority = (int32_t)priority;
-    static const char *const texts[] = {"validation", "privacy", "client_reference"};
-    struct span *const to[] = {&r->corten.validation, &r->corten.privacy, &r->corten.client_reference};
-    for (size_t i = 0; !err && i < ARRAY_COUNT(texts); i++) {
-        text = NULL;
-        err = json_may_text(at, texts[i], &text, &size);
-        if (!err && text) {
-            json_t *copy = json_stringn(text, size);
-            json_array_append_new(r->wishes, copy);
-            *to[i] = span_of(copy);
-        }
-    }
-    /* Seconds, as the seeds' clients send them; fractions are fine. */
-    int64_t timeout_ms = r->corten.timeout_ms, precommit_ms = r->corten.precommit_ms;
-    if (!err)
-        err = json_may_fixed(at, "timeout", 3, 1, UINT32_MAX, &timeout_ms);
-    if (!err)
-        err = json_may_fixed(at, "precommit_timeout", 3, 1, UINT32_MAX, &precommit_ms);
-    r->corten.timeout_ms = (uint32_t)timeout_ms;
-    r->corten.precommit_ms = (uint32_t)precommit_ms;
-    return err;
-}
-
-static enum cx_err read_wishes(const struct json_at *body, struct request *r)
-{
-    struct json_at options, corten;
-    enum cx_err err = json_may_bool(body, "stream", &r->stream);
-    if (!err && json_has(body, "stream_options")) {
-        err = json_need_object(body, "stream_options", &options);
-        if (!err)
-            err = json_may_bool(&options, "include_usage", &r->include_usage);
-    }
-    if (!err && json_has(body, "seed")) {
-        int64_t seed;
-        err = json_need_i64(body, "seed", INT64_MIN, INT64_MAX, &seed);
-        if (!err) {
-            r->seed = (uint64_t)seed;
-            r->has_seed = true;
-        }
-    }
-    r->has_temperature = json_has(body, "temperature");
-    r->corten.priority = -1;
-    if (!err && json_has(body, "corten")) {
-        err = json_need_object(body, "corten", &corten);
-        if (!err)
-            err = read_corten(&corten, r);
-    }
-    return err;
-}
-
-/* ---- the three bodies ---- */
-
-typedef enum cx_err read_prompt(const struct json_at *body, json_t *document);
-
-struct dialect {
-    const char *kind;
-    const char *const *known;  // fields that do not travel to the engine
-    size_t known_count;
-    read_prompt *prompt;
-    bool native, model_needed;
-};
-
-static enum cx_err read_document(const struct dialect *d, const struct json_at *body, json_t *document)
-{
-    const char *model = "";
-    size_t size = 0;
-    enum cx_err err = refuse_unsupported(body);
-    if (!err && d->model_needed)
-        err = json_need_text(body, "model", &model, &size);
-    else if (!err)
-        err = json_may_text(body, "model", &model, &size);
-    if (err)
-        return err;
-    json_object_set_new(document, "kind", json_string(d->kind));
-    json_object_set_new(document, "model", json_stringn(model, size));
-    err = d->prompt(body, document);
-    if (!err)
-        err = fixed_from_body(body, document);
-    if (!err)
-        err = counts_from_body(body, document);
-    if (!err)
-        err = stop_from_body(body, document);
-    if (!err)
-        err = extra_from_body(body, d->known, d->known_count, document);
-    return err;
-}
-
-static enum cx_err read_root(const struct dialect *d, const json_t *root, struct request *r)
-{
-    struct json_at body = json_at_root(root);
-    enum cx_err err = json_is_object(root) ? CX_OK : json_fail(&body, NULL, "expected a JSON object");
-    memset(r, 0, sizeof *r);
-    r->document = json_object();
-    r->wishes = json_array();
-    if (!err)
-        err = read_document(d, &body, r->document);
-    if (!err)
-        err = fill(r);
-    if (!err)
-        err = read_wishes(&body, r);
-    if (!err && d->native)
-        err = read_corten(&body, r);
-    if (err)
-        request_close(r);
-    return err;
-}
-
-static enum cx_err read_body(const struct dialect *d, const char *text, size_t size, struct request *r)
-{
-    json_t *root = NULL;
-    memset(r, 0, sizeof *r);
-    enum cx_err err = json_parse(text, size, REQUEST_JSON_SIZE_MAX, &root);
-    if (!err)
-        err = read_root(d, root, r);
-    json_decref(root);
-    return err;
-}
-
-/* Fields of every dialect. `user`, `store`, `metadata` and their like are for billing and logs of others. */
-#define KNOWN_ALWAYS                                                                                               \
-    "model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k",   \
-        "presence_penalty", "frequency_penalty", "stop", "seed", "n", "user", "store", "metadata", "service_tier", \
-        "corten", "logprobs", "top_logprobs", "logit_bias"
-
-enum cx_err request_read_chat(const char *body, size_t size, struct request *ret_request)
-{
-    static const char *const known[] = {
-        KNOWN_ALWAYS,          "messages",        "tools",      "tool_choice", "functions", "function_call",
-        "parallel_tool_calls", "response_format", "modalities", "audio",       "prediction"};
-    return read_body(&(struct dialect){"chat", known, ARRAY_COUNT(known), messages_from_body, false, true}, body, size,
-                     ret_request);
-}
-
-enum cx_err request_read_completion(const char *body, size_t size, struct request *ret_request)
-{
-    static const char *const known[] = {KNOWN_ALWAYS, "prompt", "best_of", "echo", "suffix"};
-    return read_body(&(struct dialect){"completion", known, ARRAY_COUNT(known), prompt_from_body, false, true}, body,
-                     size, ret_request);
-}
-
-/* prompt_type: 0 the model's chat template around the prompt, 1 the raw prompt, 2 prompt_template as the system's
- * message and the prompt as the user's. */
-static enum cx_err native_prompt(const struct json_at *body, json_t *document)
-{
-    const char *prompt, *template = "";
-    size_t size, template_size = 0;
-    int64_t type = 1;
-    enum cx_err err = json_may_i64(body, "prompt_type", 0, 2, &type);
-    if (!err)
-        err = json_need_text(body, "prompt", &prompt, &size);
-    if (!err)
-        err = json_may_text(body, "prompt_template", &template, &template_size);
-    if (err)
-        return err;
-    if (type == 1) {
-        json_object_set_new(document, "prompt", json_stringn(prompt, size));
-        return CX_OK;
-    }
-    json_t *list = json_array();
-    json_object_set_new(document, "kind", json_string("chat"));
-    json_object_set_new(document, "messages", list);
-    if (type == 2)
-        json_array_append_new(list, json_pack("{s:s, s:s%}", "role", "system", "content", template, template_size));
-    json_array_append_new(list, json_pack("{s:s, s:s%}", "role", "user", "content", prompt, size));
-    return CX_OK;
-}
-
-static const char *const native_known[] = {KNOWN_ALWAYS, "prompt",     "prompt_type",       "prompt_template",
-                                           "session_id", "timeout",    "precommit_timeout", "client_reference",
-                                           "priority",   "redundancy", "validation",        "privacy"};
-static const struct dialect native = {"completion",  native_known, ARRAY_COUNT(native_known),
-                                      native_prompt, true,         false};
-
-enum cx_err request_read_native(const char *body, size_t size, struct request *ret_request)
-{
-    return read_body(&native, body, size, ret_request);
-}
-
-enum cx_err request_read_native_json(const json_t *body, struct request *ret_request)
-{
-    return read_root(&native, body, ret_request);
-}
-
 enum cx_err request_parse(const char *bytes, size_t size, struct request *ret_request)
 {
     struct request *r = ret_request;
@@ -592,7 +164,7 @@ enum cx_err request_parse(const char *bytes, size_t size, struct request *ret_re
     enum cx_err err = json_parse(bytes, size, REQUEST_JSON_SIZE_MAX, &r->document);
     if (!err) {
         struct json_at root = json_at_root(r->document);
-        err = json_is_object(r->document) ? fill(r) : json_fail(&root, NULL, "expected a JSON object");
+        err = json_is_object(r->document) ? request_fill(r) : json_fail(&root, NULL, "expected a JSON object");
     }
     if (err)
         request_close(r);
@@ -604,19 +176,81 @@ void request_close(struct request *request)
     json_decref(request->document);
     json_decref(request->wishes);
     free(request->message);
+    free(request->bytes);
     memset(request, 0, sizeof *request);
 }
 
 /* ---- writing ---- */
 
-void request_canonical(const struct request *request, struct buf *ret_bytes)
+static void put_member(struct buf *out, const char *name)
 {
-    json_t *copy = json_copy(request->document);
-    cx_assert(copy);
-    json_object_set_new(copy, "max_tokens", json_integer(request->max_tokens));
-    json_object_set_new(copy, "temperature_e4", json_integer(request->temperature));
-    json_canonical(ret_bytes, copy);
-    json_decref(copy);
+    buf_text(out, out->data[out->size - 1] == '{' ? "\"" : ",\"");
+    buf_text(out, name);
+    buf_add(out, "\":", 2);
+}
+
+static void put_number(struct buf *out, const char *name, int64_t value)
+{
+    char text[24];
+    put_member(out, name);
+    buf_add(out, text, (size_t)snprintf(text, sizeof text, "%lld", (long long)value));
+}
+
+static void put_text(struct buf *out, const char *name, struct span text)
+{
+    put_member(out, name);
+    json_canonical_text(out, text);
+}
+
+static void put_messages(struct buf *out, const struct request *r)
+{
+    put_member(out, "messages");
+    buf_add(out, "[", 1);
+    for (uint32_t i = 0; i < r->message_count; i++) {
+        buf_text(out, i == 0 ? "{" : ",{");
+        put_text(out, "content", r->message[i].content);
+        put_text(out, "role", r->message[i].role);
+        buf_add(out, "}", 1);
+    }
+    buf_add(out, "]", 1);
+}
+
+static void put_stops(struct buf *out, const struct request *r)
+{
+    put_member(out, "stop");
+    buf_add(out, "[", 1);
+    for (uint32_t i = 0; i < r->stop_count; i++) {
+        buf_text(out, i == 0 ? "" : ",");
+        json_canonical_text(out, r->stop[i]);
+    }
+    buf_add(out, "]", 1);
+}
+
+/* The members in the order of RFC 8785, which is that of their names. */
+void request_canonical(const struct request *r, struct buf *ret_bytes)
+{
+    struct buf *out = ret_bytes;
+    bool chat = r->kind == REQUEST_CHAT;
+    buf_add(out, "{", 1);
+    if (r->extra) {
+        put_member(out, "extra");
+        json_canonical(out, r->extra);
+    }
+    put_number(out, "frequency_penalty_e4", r->frequency_penalty);
+    put_member(out, "kind");
+    buf_text(out, chat ? "\"chat\"" : "\"completion\"");
+    put_number(out, "max_tokens", r->max_tokens);
+    if (chat)
+        put_messages(out, r);
+    put_text(out, "model", r->model);
+    put_number(out, "presence_penalty_e4", r->presence_penalty);
+    if (!chat)
+        put_text(out, "prompt", r->prompt);
+    put_stops(out, r);
+    put_number(out, "temperature_e4", r->temperature);
+    put_number(out, "top_k", r->top_k);
+    put_number(out, "top_p_e4", r->top_p);
+    buf_add(out, "}", 1);
 }
 
 void request_digest(const void *bytes, size_t size, struct hash *ret_digest) { keccak256(bytes, size, ret_digest); }

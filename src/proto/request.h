@@ -1,6 +1,7 @@
 /* request.h - what a client asks of a model, from any of the APIs, in one canonical form.
  *
  *      chat body, completions body, native body --request_read_…--> struct request --request_canonical--> bytes
+ *      the native body in binary                --request_read_bin-->
  *      bytes (as stored, offered and hashed)  --request_parse--> struct request
  *
  * The canonical bytes are the prompt's payload; their SHA-256 is its URN, their Keccak-256 the request_digest that a
@@ -27,9 +28,10 @@ struct request_message {
     struct span role, content;  // content: text parts joined
 };
 
-/* Strings belong to `document` (the canonical one) and `wishes`; request_close frees both. */
+/* Strings belong to `document` (the canonical one), `wishes` and `bytes`; request_close frees all. */
 struct request {
     json_t *document, *wishes;
+    void *bytes;  // of a body in binary
     enum request_kind kind;
     struct request_message *message;  // [message_count], REQUEST_CHAT
     uint32_t message_count;
@@ -64,6 +66,9 @@ enum cx_err request_read_completion(const char *body, size_t size, struct reques
 /* The native body: session_id, prompt, prompt_type, prompt_template, stream, timeout, … (seconds become ms). */
 enum cx_err request_read_native(const char *body, size_t size, struct request *ret_request);
 enum cx_err request_read_native_json(const json_t *body, struct request *ret_request);  // the same, parsed
+/* The native body in binary: docs/protocol.md, "Client WebSocket". */
+enum cx_err request_read_bin(struct span body, struct request *ret_request);
+void request_write_bin(const struct request *request, struct buf *ret_body);
 /* The canonical bytes and nothing else. */
 enum cx_err request_parse(const char *bytes, size_t size, struct request *ret_request);
 void request_close(struct request *request);

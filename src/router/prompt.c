@@ -282,7 +282,7 @@ static void submit(struct prompt *p)
     name_model(p, &m);
     p->result = v.result;
     if (r->model.size == 0)
-        json_object_set_new(r->document, "model", json_string(m.name));
+        r->model = (struct span){(const uint8_t *)p->model, (uint32_t)strlen(p->model)};
     if (r->max_tokens == 0)
         r->max_tokens = default_tokens(p, &v, &m);
     if (v.validation == VALIDATION_MAJORITY && !r->has_temperature && !r->has_seed)
