@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/bytes.h"
 #include "base/log.h"
 #include "crypto/key.h"
 #include "miner/miner.h"
@@ -17,7 +19,6 @@
 #define ENGINE     "echo=tokens=1"
 #define API_KEY    "default-dev-token"
 #define START_MS   60000
-#define DEPTH_MAX  64
 #define WARM_SHARE 0.2  // of the time, before anything is counted
 
 struct client {
@@ -27,7 +28,7 @@ struct client {
     struct key *key;
     bool open, serves;
     uint64_t ref;
-    uint64_t began_ns[DEPTH_MAX];  // of the task whose ref is that modulo depth
+    uint64_t began_ns[QUEUE_DEPTH_MAX];  // of the task whose ref is that modulo depth
 };
 
 struct bench {
@@ -37,7 +38,9 @@ struct bench {
     struct http_client *http;
     struct http_call *call;
     struct client client[QUEUE_CLIENTS_MAX];
-    char url[64], session[24], body[QUEUE_BODY_SIZE + 1];
+    char url[64], body[QUEUE_BODY_SIZE];
+    uint64_t session;
+    struct buf frame;  // the next to be sent
     bool answered, counting, over;
     unsigned status;
     uint64_t done;
@@ -88,7 +91,7 @@ static void start_miner(struct bench *b, uint32_t n)
                                           .key = client->key,
                                           .engine = ENGINE,
                                           .model = MODEL,
-                                          .slots = DEPTH_MAX,
+                                          .slots = QUEUE_DEPTH_MAX,
                                           .price_in = 1000,
                                           .price_out = 1000,
                                           .on_ready = on_ready,
@@ -117,7 +120,7 @@ static void on_answer(void *ctx, enum cx_err err, unsigned status)
     b->status = err ? 0 : status;
     if (b->status != 201)
         fprintf(stderr, "%.*s\n", (int)size, body ? body : "");
-    snprintf(b->session, sizeof b->session, "%s", id ? id : "");
+    b->session = id ? strtoull(id, NULL, 10) : 0;
     json_decref(root);
     b->answered = true;
 }
@@ -131,7 +134,7 @@ static void open_session(struct bench *b)
     snprintf(body, sizeof body,
              "{\"model\":\"" MODEL "\",\"nodes_min\":%u,\"nodes_max\":%u,\"tasks_per_node_max\":%d,\"audit_bp\":0,"
              "\"evidence\":\"%s\"}",
-             b->wish->clients, b->wish->clients, DEPTH_MAX, b->wish->is_signed ? "SIGNED" : "CHANNEL");
+             b->wish->clients, b->wish->clients, QUEUE_DEPTH_MAX, b->wish->is_signed ? "SIGNED" : "CHANNEL");
     const struct http_call_options options = {.url = url,
                                               .fields = fields,
                                               .field_count = 1,
@@ -147,34 +150,39 @@ static void open_session(struct bench *b)
 
 /* ---- clients ---- */
 
+/* In binary, as somebody sends who has many prompts a second: docs/protocol.md, "Client WebSocket". */
 static void submit(struct client *client)
 {
-    char frame[QUEUE_BODY_SIZE + 256];
     struct bench *b = client->bench;
+    uint8_t head[9] = {CLIENT_SUBMIT};
+    const struct request request = {.kind = REQUEST_COMPLETION,
+                                    .prompt = {(const uint8_t *)b->body, QUEUE_BODY_SIZE},
+                                    .max_tokens = 1,
+                                    .has_temperature = true,
+                                    .top_p = REQUEST_UNIT,
+                                    .corten = {.session = b->session, .priority = -1}};
     uint64_t ref = ++client->ref;
-    int size =
-        snprintf(frame, sizeof frame,
-                 "{\"type\":\"submit\",\"ref\":%llu,\"body\":{\"session_id\":\"%s\",\"prompt\":\"%s\",\"max_tokens\":1,"
-                 "\"temperature\":0}}",
-                 (unsigned long long)ref, b->session, b->body);
+    be64_put(head + 1, ref);
+    buf_reset(&b->frame);
+    buf_add(&b->frame, head, sizeof head);
+    request_write_bin(&request, &b->frame);
     client->began_ns[ref % b->wish->depth] = wall_ns();
-    net_ws_send_text(client->ws, frame, (size_t)size);
+    net_ws_send_binary(client->ws, b->frame.data, b->frame.size);
 }
 
-/* The ref of an answer, without parsing it: our frames are {"type":"answer","ref":N,... */
 static void on_message(void *ctx, bool text, const char *data, size_t size)
 {
-    static const char answer[] = "{\"type\":\"answer\",\"ref\":", error[] = "{\"type\":\"error\"";
     struct client *client = ctx;
     struct bench *b = client->bench;
-    BENCH_MUST(text);
-    if (size >= sizeof error && memcmp(data, error, sizeof error - 1) == 0) {
-        fprintf(stderr, "%.*s\n", (int)size, data);
+    const uint8_t *bytes = (const uint8_t *)data;
+    BENCH_MUST(!text && size >= 9);
+    if (bytes[0] == CLIENT_SAYS_ERROR) {
+        fprintf(stderr, "%.*s\n", (int)size - 9, data + 9);
         bench_failed(__FILE__, __LINE__, "a task was refused");
     }
-    if (size < sizeof answer || memcmp(data, answer, sizeof answer - 1) != 0)
+    if (bytes[0] != CLIENT_SAYS_ANSWER)
         return;
-    uint64_t ref = strtoull(data + sizeof answer - 1, NULL, 10);
+    uint64_t ref = be64(bytes + 1);
     if (b->counting) {
         b->done++;
         spread_add(&b->spread, wall_ns() - client->began_ns[ref % b->wish->depth]);
@@ -187,7 +195,7 @@ static void on_message(void *ctx, bool text, const char *data, size_t size)
 
 static void on_open(void *ctx, const char *protocol)
 {
-    BENCH_MUST(strcmp(protocol, CLIENT_PROTOCOL) == 0);
+    BENCH_MUST(strcmp(protocol, CLIENT_PROTOCOL_BIN) == 0);
     ((struct client *)ctx)->open = true;
 }
 
@@ -215,7 +223,7 @@ static void connect_clients(struct bench *b)
         const struct net_ws_options options = {.events = &events,
                                                .ctx = &b->client[i],
                                                .message_size_max = CLIENT_FRAME_SIZE_MAX,
-                                               .protocols = CLIENT_PROTOCOL,
+                                               .protocols = CLIENT_PROTOCOL_BIN,
                                                .fields = "Authorization: Bearer " API_KEY "\r\n"};
         BENCH_MUST(net_ws_connect(b->loop, url, &options, &b->client[i].ws) == CX_OK);
     }
@@ -286,7 +294,7 @@ void queue_corten(const struct queue_wish *wish, struct queue_result *ret_result
 {
     struct bench *b = bench_take(1, sizeof *b);
     b->wish = wish;
-    BENCH_MUST(wish->clients <= QUEUE_CLIENTS_MAX && wish->depth <= DEPTH_MAX);
+    BENCH_MUST(wish->clients <= QUEUE_CLIENTS_MAX && wish->depth <= QUEUE_DEPTH_MAX);
     memset(b->body, 'x', QUEUE_BODY_SIZE);
     log_set_level(LOG_ERROR);
     start_router(b);
@@ -305,5 +313,6 @@ void queue_corten(const struct queue_wish *wish, struct queue_result *ret_result
     http_client_close(b->http);
     server_stop(&b->server);
     net_loop_close(b->loop);
+    buf_done(&b->frame);
     free(b);
 }

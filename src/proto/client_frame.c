@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "proto/json.h"
 
 static const char *const type_name[] = {
@@ -86,6 +87,60 @@ enum cx_err client_decode(const char *text, size_t size, struct client_frame *re
         f->key = NULL;
     }
     return err;
+}
+
+enum cx_err client_frame_request(const struct client_frame *f, struct request *ret_request)
+{
+    return f->body ? request_read_native_json(f->body, ret_request) : request_read_bin(f->fields, ret_request);
+}
+
+/* ---- in binary ---- */
+
+static enum cx_err read_key_bin(struct bytes_reader *in, struct client_frame *f)
+{
+    struct span key = bytes_get_span(in, in->left);
+    if (key.size > CLIENT_KEY_SIZE_MAX)
+        return cx_fail(CX_INVALID, "key: over %d bytes", CLIENT_KEY_SIZE_MAX);
+    if (key.size == 0 || memchr(key.data, 0, key.size))
+        return cx_fail(CX_INVALID, "key: expected its characters");
+    memcpy(f->text, key.data, key.size);
+    f->key = f->text;
+    return CX_OK;
+}
+
+static enum cx_err read_fields_bin(struct bytes_reader *in, struct client_frame *f)
+{
+    f->ref = bytes_get_u64(in);
+    if (f->type == CLIENT_SUBMIT) {
+        f->fields = bytes_get_span(in, in->left);
+    } else if (f->type == CLIENT_WATCH || f->type == CLIENT_CANCEL) {
+        f->session = bytes_get_u64(in);
+        f->task = bytes_get_u64(in);
+        if (f->type == CLIENT_WATCH)
+            f->from = bytes_get_u32(in);
+        if (in->ok && f->task == 0)
+            return cx_fail(CX_INVALID, "task_id: expected a task's id");
+    }
+    if (in->ok && f->ref == 0)
+        return cx_fail(CX_INVALID, "ref: expected a number from 1 on");
+    return in->ok && in->left == 0
+               ? CX_OK
+               : cx_fail(CX_INVALID, "a frame \"%s\" that is longer or shorter than its fields", type_name[f->type]);
+}
+
+enum cx_err client_decode_bin(const void *data, size_t size, struct client_frame *ret_frame)
+{
+    struct client_frame *f = ret_frame;
+    struct bytes_reader in;
+    memset(f, 0, sizeof *f);
+    if (size > CLIENT_FRAME_SIZE_MAX)
+        return cx_fail(CX_TOO_LARGE, "a frame of %zu bytes is over %u", size, CLIENT_FRAME_SIZE_MAX);
+    bytes_reader_init(&in, data, (uint32_t)size);
+    uint8_t type = bytes_get_u8(&in);
+    if (!in.ok || type >= CLIENT_TYPE_COUNT)
+        return cx_fail(CX_INVALID, "type: no frame %u comes this way", type);
+    f->type = (enum client_type)type;
+    return f->type == CLIENT_KEY ? read_key_bin(&in, f) : read_fields_bin(&in, f);
 }
 
 void client_frame_done(struct client_frame *frame)

@@ -8,7 +8,7 @@
 #include "proto/client_frame.h"
 #include "proto/link.h"
 #include "router/api_tasks.h"
-#include "router/prompt.h"
+#include "router/client_reply.h"
 
 #define ASKED_BUCKETS 64
 
@@ -32,42 +32,34 @@ struct client_link {
     uint32_t count;
     struct asked *asked[ASKED_BUCKETS];
     struct net_timer timer;  // for the key
-    struct buf out;
+    struct client_reply reply;
 };
 
 static void let_go(struct client_link *link)
 {
     if (--link->refs > 0)
         return;
-    buf_done(&link->out);
+    buf_done(&link->reply.out);
     free(link);
 }
 
 /* ---- frames out ---- */
 
-static void frame_begin(struct client_link *link, struct json_out *out, const char *type, uint64_t ref)
+static void send(struct client_link *link)
 {
-    buf_reset(&link->out);
-    json_out_init(out, &link->out);
-    json_out_object(out, NULL);
-    json_out_text(out, "type", type);
-    if (ref != 0)
-        json_out_u64(out, "ref", ref);
-}
-
-static void frame_end(struct client_link *link, struct json_out *out)
-{
-    json_out_end(out);
-    if (link->ws)
-        net_ws_send_text(link->ws, link->out.data, link->out.size);
+    const struct buf *out = &link->reply.out;
+    if (!link->ws)
+        return;
+    if (link->reply.bin)
+        net_ws_send_binary(link->ws, out->data, out->size);
+    else
+        net_ws_send_text(link->ws, out->data, out->size);
 }
 
 static void say_error(struct client_link *link, uint64_t ref, const struct api_error *error)
 {
-    struct json_out out;
-    frame_begin(link, &out, "error", ref);
-    error_put(&out, error);
-    frame_end(link, &out);
+    client_reply_error(&link->reply, ref, error);
+    send(link);
 }
 
 /* An error of the link itself, then close 1008. */
@@ -82,12 +74,9 @@ static void refuse(struct client_link *link, const struct api_error *error)
 
 static void say_welcome(struct client_link *link)
 {
-    struct json_out out;
-    frame_begin(link, &out, "welcome", 0);
-    out_id(&out, "network", replica_network(link->api->options.replica));
-    out_address(&out, "router", replica_router(link->api->options.replica));
-    json_out_u64(&out, "prompts_max", CLIENT_PROMPTS_MAX);
-    frame_end(link, &out);
+    const struct replica *replica = link->api->options.replica;
+    client_reply_welcome(&link->reply, replica_network(replica), replica_router(replica));
+    send(link);
 }
 
 /* ---- what is asked for ---- */
@@ -118,29 +107,17 @@ static void asked_leave(struct asked *asked)
     asked_free(asked, !asked->onlooker && hash_is_zero(&asked->prompt.reference));
 }
 
-static void put_ids(struct json_out *out, const struct prompt *p)
-{
-    out_id(out, "session_id", p->session);
-    out_id(out, "task_id", p->task);
-}
-
 static void on_accepted(void *ctx)
 {
     struct asked *asked = ctx;
-    struct json_out out;
-    frame_begin(asked->link, &out, "accepted", asked->ref);
-    put_ids(&out, &asked->prompt);
-    json_out_bool(&out, "known", asked->prompt.known);
-    frame_end(asked->link, &out);
+    client_reply_accepted(&asked->link->reply, asked->ref, &asked->prompt);
+    send(asked->link);
 }
 
 static void say_text(struct asked *asked, size_t at, const char *text, size_t size)
 {
-    struct json_out out;
-    frame_begin(asked->link, &out, "text", asked->ref);
-    json_out_u64(&out, "at", at);
-    json_out_bytes(&out, "text", text, size);
-    frame_end(asked->link, &out);
+    client_reply_text(&asked->link->reply, asked->ref, at, text, size);
+    send(asked->link);
 }
 
 static void on_text(void *ctx, const char *text, size_t size)
@@ -155,20 +132,10 @@ static void on_answer(void *ctx, const struct task_end *end)
 {
     struct asked *asked = ctx;
     const struct prompt *p = &asked->prompt;
-    struct json_out out;
     if (p->stream && end->text_size > p->sent)
         say_text(asked, p->sent, end->text + p->sent, end->text_size - p->sent);
-    frame_begin(asked->link, &out, "answer", asked->ref);
-    put_ids(&out, p);
-    json_out_text(&out, "model", p->model);
-    if (!p->stream)
-        json_out_bytes(&out, "text", end->text, end->text_size);
-    json_out_text(&out, "finish_reason", out_finish(end->finish));
-    out_usage(&out, end);
-    out_amount(&out, "charged", end->charged);
-    json_out_u64(&out, "seq", end->seq);
-    out_urn(&out, "urn", &end->payload_digest);
-    frame_end(asked->link, &out);
+    client_reply_answer(&asked->link->reply, asked->ref, p, end);
+    send(asked->link);
     asked_free(asked, false);
 }
 
@@ -282,7 +249,7 @@ static void on_submit(struct client_link *link, const struct client_frame *f)
     if (!asked)
         return;
     struct prompt *p = &asked->prompt;
-    enum cx_err err = request_read_native_json(f->body, &p->request);
+    enum cx_err err = client_frame_request(f, &p->request);
     if (err) {
         char param[JSON_PATH_SIZE_MAX + 1];
         snprintf(param, sizeof param, "%s", json_failed_path());
@@ -339,10 +306,9 @@ static void cancelled(void *ctx, const struct replica_outcome *outcome)
     struct cancelling *cancelling = ctx;
     struct client_link *link = cancelling->link;
     struct api_error error;
-    struct json_out out;
     if (!outcome->err && outcome->verdict == VERDICT_ACCEPTED) {
-        frame_begin(link, &out, "cancelled", cancelling->ref);
-        frame_end(link, &out);
+        client_reply_cancelled(&link->reply, cancelling->ref);
+        send(link);
     } else {
         if (outcome->err)
             error_of_world(outcome->err, cx_detail(), &error);
@@ -414,10 +380,11 @@ static void on_message(void *ctx, bool text, const char *data, size_t size)
     struct api_error error = {0};
     if (link->told)
         return;
-    if (!text) {
-        error_say(&error, 400, "FRAME", NULL, "frames are text");
+    if (text == link->reply.bin) {
+        error_say(&error, 400, "FRAME", NULL, "frames of %s are %s", net_ws_protocol(link->ws),
+                  text ? "binary" : "text");
         refuse(link, &error);
-    } else if (client_decode(data, size, &frame)) {
+    } else if (text ? client_decode(data, size, &frame) : client_decode_bin(data, size, &frame)) {
         error_say(&error, 400, "FRAME", NULL, "%s", cx_detail());
         refuse(link, &error);
     } else {
@@ -482,11 +449,12 @@ void api_client_link(struct call *call)
                                                link->known ? CLIENT_FRAME_SIZE_MAX : LINK_HELLO_SIZE_MAX,
                                            .limits.queue_max = CLIENT_FRAME_SIZE_MAX};
     call_ended(call, 101);
-    http_upgrade(call->x, CLIENT_PROTOCOL, &options, &link->ws);
+    http_upgrade(call->x, CLIENT_PROTOCOL_BIN ", " CLIENT_PROTOCOL, &options, &link->ws);
     if (!link->ws) {
         free(link);
         return;
     }
+    link->reply.bin = strcmp(net_ws_protocol(link->ws), CLIENT_PROTOCOL_BIN) == 0;
     link->next = api->client_link;
     link->at = &api->client_link;
     if (link->next)

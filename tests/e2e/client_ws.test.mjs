@@ -1,8 +1,9 @@
-// The client WebSocket, /api/v1/ws, with npm's `ws` as the client: many prompts on one connection.
+// The client WebSocket, /api/v1/ws, with npm's `ws` as the client: many prompts on one connection, in JSON and in binary.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import test from 'node:test';
 import { WebSocket } from 'ws';
+import { decode, encode } from './lib/client_bin.mjs';
 import { startDev } from './lib/network.mjs';
 import { until } from './lib/until.mjs';
 
@@ -10,14 +11,17 @@ const body = (prompt, more = {}) => ({ model: 'words', prompt, max_tokens: 40, t
 
 // One connection; its frames are kept by their ref, those without one under 0.
 class Link {
-  constructor(net, { key = net.key, header = true } = {}) {
+  constructor(net, { key = net.key, header = true, binary = Link.binary } = {}) {
     const options = header && key ? { headers: { authorization: `Bearer ${key}` } } : {};
-    this.ws = new WebSocket(`${net.url.replace('http', 'ws')}/api/v1/ws`, ['corten.client.v1'], options);
+    this.binary = binary;
+    const protocol = binary ? 'corten.client.v1+bin' : 'corten.client.v1';
+    this.ws = new WebSocket(`${net.url.replace('http', 'ws')}/api/v1/ws`, [protocol], options);
     this.frames = [];
+    this.streamed = new Set();
     this.waiting = new Set();
     this.closed = once(this.ws, 'close').then(([code]) => code);
     this.ws.on('error', () => {}).on('message', (data) => {
-      this.frames.push(JSON.parse(data));
+      this.frames.push(binary ? decode(data, this.streamed) : JSON.parse(data));
       for (const look of this.waiting) look();
     });
   }
@@ -28,7 +32,8 @@ class Link {
   }
 
   say(frame) {
-    this.ws.send(typeof frame === 'string' ? frame : JSON.stringify(frame));
+    if (typeof frame === 'string' || Buffer.isBuffer(frame)) this.ws.send(frame);
+    else this.ws.send(this.binary ? encode(frame) : JSON.stringify(frame));
   }
 
   // The frames with this ref, once one of these types is among them.
@@ -63,7 +68,8 @@ class Link {
 
 const textOf = (frames) => frames.filter((one) => one.type === 'text').map((one) => one.text).join('');
 
-test('the client WebSocket', async (t) => {
+for (const binary of [false, true]) test(`the client WebSocket${binary ? ' in binary' : ''}`, async (t) => {
+  Link.binary = binary;
   const net = await startDev(t, ['--engine', 'echo=tokens=30', '--model', 'words']);
   const link = await new Link(net).open();
   const plain = await net.post('/api/v1/completions', body('over HTTP'));
@@ -138,9 +144,9 @@ test('the client WebSocket', async (t) => {
     const submit = (more) => ({ type: 'submit', body: body('x', more) });
     for (const [ref, frame, code, param] of [
       [20, submit({ model: 'none' }), 'MODEL_UNKNOWN', 'model'],
-      [21, submit({ max_tokens: 'many' }), 'VALUE_INVALID', 'max_tokens'],
+      binary ? [21, submit({ temperature: 3 }), 'VALUE_INVALID', 'temperature'] : [21, submit({ max_tokens: 'many' }), 'VALUE_INVALID', 'max_tokens'],
       [22, submit({ client_reference: 'x'.repeat(300) }), 'VALUE_INVALID', 'client_reference'],
-      [23, submit({ tools: [{}] }), 'UNSUPPORTED_PARAM', 'tools'],
+      binary ? [23, submit({ top_p: -1 }), 'VALUE_INVALID', 'top_p'] : [23, submit({ tools: [{}] }), 'UNSUPPORTED_PARAM', 'tools'],
       [24, { type: 'watch', task_id: '12345' }, 'TASK_UNKNOWN', 'task_id'],
       [25, { type: 'cancel', task_id: '12345' }, 'TASK_UNKNOWN', 'task_id'],
     ]) {
@@ -171,10 +177,12 @@ test('the client WebSocket', async (t) => {
   });
 
   await t.test('what is no frame ends that connection with a name', async () => {
-    for (const frame of ['not json', '[]', '{"type":"nonsense"}', '{"type":"submit","ref":1}', '{"type":"submit","body":{}}',
-      '{"type":"watch","ref":1}', '{"type":"key","key":"again"}'])
+    const json = ['not json', '[]', '{"type":"nonsense"}', '{"type":"submit","ref":1}', '{"type":"submit","body":{}}',
+      '{"type":"watch","ref":1}', '{"type":"key","key":"again"}'];
+    const bytes = [[], [5], [0], [1], [2, 0, 0, 0, 0, 0, 0, 0, 1], [4, 0, 0, 0, 0, 0, 0, 0, 0], [4, 0, 0, 0, 0, 0, 0, 0, 1, 9], [0, 65]];
+    for (const frame of binary ? bytes.map((one) => Buffer.from(one)) : json)
       assert.deepEqual(await refusedLink({}, frame).then(({ code, error }) => [code, typeof error.code]), [1008, 'string'], frame);
-    assert.equal((await refusedLink({}, Buffer.from([1, 2]))).error.code, 'FRAME');
+    assert.equal((await refusedLink({}, binary ? 'text' : Buffer.from([1, 2]))).error.code, 'FRAME');
     assert.equal((await refusedLink({ header: false }, { type: 'submit', ref: 1, body: body('x') })).error.code, 'KEY_MISSING');
     assert.equal((await refusedLink({ header: false }, { type: 'key', key: 'ck_wrong' })).error.code, 'KEY_UNKNOWN');
     assert.equal((await link.ask(40, 'others are not disturbed')).at(-1).type, 'answer');
@@ -183,7 +191,8 @@ test('the client WebSocket', async (t) => {
   await t.test('the ledger replays, and money is conserved', () => net.audit());
 });
 
-test('what goes on for a while', async (t) => {
+for (const binary of [false, true]) test(`what goes on for a while${binary ? ', in binary' : ''}`, async (t) => {
+  Link.binary = binary;
   const net = await startDev(t, ['--engine', 'echo=tokens=60,slow=40', '--model', 'words']);
   const link = await new Link(net).open();
   const long = { max_tokens: 60, stream: true };

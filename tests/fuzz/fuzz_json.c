@@ -1,6 +1,7 @@
 /* JSON: documents of any shape, the frames of a link, the bodies of the API, receipts. */
 #include "crypto/key.h"
 #include "fuzz/fuzz.h"
+#include "proto/client_frame.h"
 #include "proto/json.h"
 #include "proto/link.h"
 #include "proto/receipt.h"
@@ -258,6 +259,40 @@ FUZZ(request_native, "a native body that is accepted has one canonical form, whi
     check_request(request_read_native, data, size);
 }
 
+FUZZ(request_bin, "a body in binary that is accepted is the same request in binary again, and has one canonical form")
+{
+    struct request a, b;
+    struct buf bin = {0}, again = {0};
+    enum cx_err err = request_read_bin((struct span){data, (uint32_t)size}, &a);
+    FUZZ_CHECK(err == CX_OK || err == CX_INVALID);
+    if (err)
+        return;
+    request_write_bin(&a, &bin);
+    FUZZ_CHECK(request_read_bin((struct span){(const uint8_t *)bin.data, (uint32_t)bin.size}, &b) == CX_OK);
+    request_write_bin(&b, &again);
+    FUZZ_CHECK(same(&bin, &again));
+    check_canonical(&a);
+    request_close(&a);
+    request_close(&b);
+    buf_done(&bin);
+    buf_done(&again);
+}
+
+FUZZ(client_frame, "a frame of a client, in either form, is read within its bytes, or refused by name")
+{
+    struct client_frame f;
+    enum cx_err err = client_decode_bin(data, size, &f);
+    FUZZ_CHECK(err == CX_OK || (err == CX_INVALID && cx_detail()[0]));
+    if (!err) {
+        FUZZ_CHECK(f.type == CLIENT_KEY ? f.key[0] != 0 : f.ref != 0);
+        FUZZ_CHECK(f.fields.size == 0 || (f.fields.data >= data && f.fields.data + f.fields.size == data + size));
+    }
+    client_frame_done(&f);
+    err = client_decode((const char *)data, size, &f);
+    FUZZ_CHECK(err == CX_OK || (err == CX_INVALID && cx_detail()[0]));
+    client_frame_done(&f);
+}
+
 FUZZ(request_canonical, "canonical bytes from elsewhere are refused, or are read and written the same for ever")
 {
     check_request(request_parse, data, size);
@@ -291,6 +326,35 @@ FUZZ_SEEDS(request_native)
                    "{\"session_id\":5,\"prompt\":\"In\",\"prompt_type\":2,\"prompt_template\":\"t\",\"stream\":true,"
                    "\"timeout\":30,\"precommit_timeout\":5,\"client_reference\":\"r\",\"priority\":1}");
     fuzz_seed_text("raw", "{\"prompt\":\"In\",\"redundancy\":1,\"validation\":\"hash\",\"privacy\":\"public\"}");
+}
+
+FUZZ_SEEDS(request_bin)
+{
+    static const char *const body[] = {
+        "{\"prompt\":\"In\",\"prompt_type\":2,\"prompt_template\":\"t\",\"stream\":true,\"stop\":[\"x\"],\"min_p\":1}",
+        "{\"session_id\":5,\"prompt\":\"In\",\"timeout\":30,\"client_reference\":\"r\",\"priority\":1,\"seed\":2}"};
+    for (int i = 0; i < 2; i++) {
+        struct request request;
+        struct buf out = {0};
+        if (request_read_native(body[i], strlen(body[i]), &request))
+            fuzz_fail(__FILE__, __LINE__, body[i]);
+        request_write_bin(&request, &out);
+        fuzz_seed(i ? "plain" : "chat", out.data, out.size);
+        request_close(&request);
+        buf_done(&out);
+    }
+}
+
+FUZZ_SEEDS(client_frame)
+{
+    static const uint8_t watch[] = {
+        CLIENT_WATCH, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 1, 0};
+    fuzz_seed("watch", watch, sizeof watch);
+    fuzz_seed("leave", "\4\0\0\0\0\0\0\0\1", 9);
+    fuzz_seed("submit", "\1\0\0\0\0\0\0\0\1body", 13);
+    fuzz_seed("key", "\0ck_1", 5);
+    fuzz_seed_text("json", "{\"type\":\"submit\",\"ref\":1,\"body\":{\"prompt\":\"a\"}}");
+    fuzz_seed_text("json_watch", "{\"type\":\"watch\",\"ref\":\"2\",\"task_id\":7,\"from\":3}");
 }
 
 FUZZ_SEEDS(request_canonical)
