@@ -13,6 +13,7 @@
 #include "net/http_client.h"
 #include "net/ws_conn.h"
 #include "proto/client_frame.h"
+#include "queue_worker.h"
 #include "server.h"
 
 #define MODEL      "words"
@@ -24,7 +25,8 @@
 struct client {
     struct bench *bench;
     struct net_ws *ws;
-    struct miner *miner;
+    struct miner *miner;  // until it serves
+    struct queue_worker *worker;
     struct key *key;
     bool open, serves;
     uint64_t ref;
@@ -107,6 +109,25 @@ static bool all_serve(const struct bench *b)
         if (!b->client[i].serves)
             return false;
     return true;
+}
+
+static bool all_work(const struct bench *b)
+{
+    for (uint32_t i = 0; i < b->wish->clients; i++)
+        if (!queue_worker_is_up(b->client[i].worker))
+            return false;
+    return true;
+}
+
+/* The nodes have joined and passed their round as whole miners; what works from now on has no engine. */
+static void start_workers(struct bench *b)
+{
+    for (uint32_t i = 0; i < b->wish->clients; i++) {
+        miner_close(b->client[i].miner);
+        b->client[i].miner = NULL;
+        b->client[i].worker = queue_worker_open(b->loop, b->url, b->client[i].key);
+    }
+    UNTIL(b, all_work(b));
 }
 
 static void on_answer(void *ctx, enum cx_err err, unsigned status)
@@ -302,12 +323,13 @@ void queue_corten(const struct queue_wish *wish, struct queue_result *ret_result
     for (uint32_t i = 0; i < wish->clients; i++)
         start_miner(b, i);
     UNTIL(b, all_serve(b));
+    start_workers(b);
     open_session(b);
     connect_clients(b);
     measure(b, ret_result);
     for (uint32_t i = 0; i < wish->clients; i++) {
         net_ws_close(b->client[i].ws);
-        miner_close(b->client[i].miner);
+        queue_worker_close(b->client[i].worker);
         key_close(b->client[i].key);
     }
     http_client_close(b->http);
