@@ -176,6 +176,7 @@ static void submit(struct client *client)
 {
     struct bench *b = client->bench;
     uint8_t head[9] = {CLIENT_SUBMIT};
+    char number[17];
     const struct request request = {.kind = REQUEST_COMPLETION,
                                     .prompt = {(const uint8_t *)b->body, QUEUE_BODY_SIZE},
                                     .max_tokens = 1,
@@ -184,6 +185,9 @@ static void submit(struct client *client)
                                     .corten = {.session = b->session, .priority = -1}};
     uint64_t ref = ++client->ref;
     be64_put(head + 1, ref);
+    /* Each task has a body of its own, which is stored under its hash: equal ones would be one. */
+    snprintf(number, sizeof number, "%06x%010llx", (unsigned)(client - b->client), (unsigned long long)ref);
+    memcpy(b->body, number, sizeof number - 1);
     buf_reset(&b->frame);
     buf_add(&b->frame, head, sizeof head);
     request_write_bin(&request, &b->frame);

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "core/record.h"
 #include "crypto/blake3.h"
 #include "crypto/keccak.h"
@@ -18,8 +17,6 @@ struct queue_worker {
     struct router_link *link;
     const struct key *key;
     struct hash manifest, text_digest;
-    struct buf request;  // the last one, whose digest is:
-    struct hash request_digest;
     bool up;
 };
 
@@ -35,28 +32,17 @@ static bool on_challenge(void *ctx, const struct link_challenge *challenge, stru
     return true;
 }
 
-/* Prompts that are the same have one digest. */
-static const struct hash *digest_of(struct queue_worker *w, struct span request)
-{
-    if (w->request.size != request.size || memcmp(w->request.data, request.data, request.size) != 0) {
-        buf_reset(&w->request);
-        buf_add(&w->request, request.data, request.size);
-        request_digest(request.data, request.size, &w->request_digest);
-    }
-    return &w->request_digest;
-}
-
 static uint32_t make_record(struct queue_worker *w, const struct link_offer *offer, uint8_t *ret_bytes)
 {
     struct record record = {.manifest_digest = w->manifest,
                             .engine = ENGINE_ECHO,
                             .seed = offer->seed,
                             .seed_of_client = offer->seed_of_client,
-                            .request_digest = *digest_of(w, offer->request),
                             .text_digest = w->text_digest,
                             .finish = FINISH_STOP,
                             .tokens_in = 1,
                             .tokens_out = 1};
+    request_digest(offer->request.data, offer->request.size, &record.request_digest);
     keccak256("", 0, &record.tokens_digest);
     chain_start(router_link_network(w->link), offer->task, offer->lease, &record.chain_head);
     chain_extend(&record.chain_head, answer, sizeof answer - 1);
@@ -146,6 +132,5 @@ void queue_worker_close(struct queue_worker *w)
     if (!w)
         return;
     router_link_close(w->link);
-    buf_done(&w->request);
     free(w);
 }
