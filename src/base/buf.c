@@ -8,12 +8,10 @@
 #include "base/assert.h"
 #include "base/utf8.h"
 
-void buf_reserve(struct buf *buf, size_t more)
+void buf_grow(struct buf *buf, size_t more)
 {
     cx_assert(more < SIZE_MAX / 4 - buf->size);
     size_t need = buf->size + more + 1;
-    if (need <= buf->cap)
-        return;
     size_t cap = buf->cap ? buf->cap : 64;
     while (cap < need)
         cap *= 2;
@@ -21,15 +19,6 @@ void buf_reserve(struct buf *buf, size_t more)
     cx_assert(data);
     buf->data = data;
     buf->cap = cap;
-}
-
-void buf_add(struct buf *buf, const void *data, size_t size)
-{
-    buf_reserve(buf, size);
-    if (size)
-        memcpy(buf->data + buf->size, data, size);
-    buf->size += size;
-    buf->data[buf->size] = '\0';
 }
 
 void buf_text(struct buf *buf, const char *text) { buf_add(buf, text, strlen(text)); }
@@ -48,27 +37,34 @@ void buf_printf(struct buf *buf, const char *format, ...)
     buf->size += (size_t)size;
 }
 
+/* Adds what does not stand for itself, and gives how many bytes of `text` it was. */
+static size_t add_escaped(struct buf *buf, const char *text, size_t size)
+{
+    unsigned char c = (unsigned char)text[0];
+    size_t step = utf8_step(text, size);
+    if (step == 0)
+        buf_text(buf, "\\ufffd");
+    else if (c == '"' || c == '\\')
+        buf_printf(buf, "\\%c", c);
+    else if (c == '\n')
+        buf_text(buf, "\\n");
+    else if (c < 0x20 || c == 0x7f)
+        buf_printf(buf, "\\u%04x", c);
+    else
+        buf_add(buf, text, step);
+    return step ? step : 1;
+}
+
 void buf_json_string(struct buf *buf, const char *text, size_t size)
 {
     buf_reserve(buf, size + 2);
     buf_add(buf, "\"", 1);
     for (size_t i = 0; i < size;) {
-        unsigned char c = (unsigned char)text[i];
-        size_t step = utf8_step(text + i, size - i);
-        if (step == 0) {
-            buf_text(buf, "\\ufffd");
-            i++;
-            continue;
-        }
-        if (c == '"' || c == '\\')
-            buf_printf(buf, "\\%c", c);
-        else if (c == '\n')
-            buf_text(buf, "\\n");
-        else if (c < 0x20 || c == 0x7f)
-            buf_printf(buf, "\\u%04x", c);
-        else
-            buf_add(buf, text + i, step);
-        i += step;
+        size_t plain = utf8_plain(text + i, size - i);
+        buf_add(buf, text + i, plain);
+        i += plain;
+        if (i < size)
+            i += add_escaped(buf, text + i, size - i);
     }
     buf_add(buf, "\"", 1);
 }

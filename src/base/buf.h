@@ -11,8 +11,24 @@ struct buf {
 };
 
 /* Memory that cannot be had ends the program: buffers are bounded by their callers' limits. */
-void buf_reserve(struct buf *buf, size_t more);
-void buf_add(struct buf *buf, const void *data, size_t size);
+void buf_grow(struct buf *buf, size_t more);
+
+static inline void buf_reserve(struct buf *buf, size_t more)
+{
+    if (more >= buf->cap - buf->size)  // one byte is the NUL's
+        buf_grow(buf, more);
+}
+
+/* Here, because most of what is added is short, and of a size that the compiler knows. */
+static inline void buf_add(struct buf *buf, const void *data, size_t size)
+{
+    buf_reserve(buf, size);
+    if (size)
+        memcpy(buf->data + buf->size, data, size);
+    buf->size += size;
+    buf->data[buf->size] = '\0';
+}
+
 void buf_text(struct buf *buf, const char *text);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Adds text as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. */

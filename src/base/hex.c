@@ -11,15 +11,15 @@ void hex_encode(const void *data, size_t size, char *ret_text)
     ret_text[2 * size] = '\0';
 }
 
-static int digit(char c)
+/* What a character is worth; over 15: it is no digit. */
+static uint8_t digit(char c)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
+    static const uint8_t value[UINT8_MAX + 1] = {
+        ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+        ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+        ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+    };
+    return (uint8_t)(value[(uint8_t)c] - 1);
 }
 
 bool hex_decode(const char *text, size_t text_size, void *ret_data, size_t size)
@@ -27,9 +27,11 @@ bool hex_decode(const char *text, size_t text_size, void *ret_data, size_t size)
     uint8_t *p = ret_data;
     if (text_size != 2 * size)
         return false;
-    for (size_t i = 0; i < size; i++)
-        if (digit(text[2 * i]) < 0 || digit(text[2 * i + 1]) < 0)
-            return false;
+    uint8_t all = 0;
+    for (size_t i = 0; i < text_size; i++)
+        all |= digit(text[i]);
+    if (all > 15)
+        return false;
     for (size_t i = 0; i < size; i++)
         p[i] = (uint8_t)(digit(text[2 * i]) << 4 | digit(text[2 * i + 1]));
     return true;

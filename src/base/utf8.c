@@ -53,9 +53,35 @@ size_t utf8_step(const char *text, size_t size)
     return measure(text, size, &need) == need ? need : 0;
 }
 
+static bool is_plain(unsigned char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; }
+
+/* Some bit where a byte under 0x80 is less than n, and none where there is no such byte. */
+#define EACH(byte)           (0x0101010101010101u * (uint64_t)(byte))
+#define MARK_LESS(word, n)   (((word)-EACH(n)) & ~(word)&EACH(0x80))
+#define MARK_EQUAL(word, to) MARK_LESS((word) ^ EACH(to), 1)
+
+/* Whether all eight bytes stand for themselves. */
+static bool are_plain(const char *text)
+{
+    uint64_t word;
+    memcpy(&word, text, sizeof word);
+    return !(MARK_LESS(word, 0x20) | MARK_EQUAL(word, '"') | MARK_EQUAL(word, '\\') | MARK_EQUAL(word, 0x7f) |
+             (word & EACH(0x80)));
+}
+
+size_t utf8_plain(const char *text, size_t size)
+{
+    size_t i = 0;
+    while (i + 8 <= size && are_plain(text + i))
+        i += 8;
+    while (i < size && is_plain((unsigned char)text[i]))
+        i++;
+    return i;
+}
+
 bool utf8_is_valid(const char *text, size_t size)
 {
-    for (size_t i = 0; i < size;) {
+    for (size_t i = utf8_plain(text, size); i < size; i += utf8_plain(text + i, size - i)) {
         size_t step = utf8_step(text + i, size - i);
         if (step == 0)
             return false;

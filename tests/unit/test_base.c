@@ -173,6 +173,19 @@ TEST(utf8, refuses_what_rfc_3629_refuses)
     CHECK_EQ(utf8_whole_prefix("a\x80", 2), 2);
 }
 
+TEST(utf8, finds_every_byte_that_is_not_plain_wherever_it_stands)
+{
+    char text[20];
+    for (unsigned c = 0; c <= UINT8_MAX; c++)
+        for (size_t at = 0; at < sizeof text; at++) {
+            memset(text, 'a', sizeof text);
+            text[at] = (char)c;
+            bool plain = c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+            CHECK_EQ(utf8_plain(text, sizeof text), plain ? sizeof text : at);
+            CHECK_EQ(utf8_plain(text, at), at);
+        }
+}
+
 TEST(buf, writes_json_strings_that_are_always_valid)
 {
     struct buf buf = {0};
