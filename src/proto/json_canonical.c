@@ -4,22 +4,31 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/utf8.h"
 #include "proto/json.h"
+
+static void put_escaped(struct buf *out, char c)
+{
+    static const char names[] = "\bb\tt\nn\ff\rr\"\"\\\\";
+    const char *name = c ? strchr(names, c) : NULL;
+    /* names holds pairs: the character and what follows the backslash. */
+    if (name && (name - names) % 2 == 0)
+        buf_printf(out, "\\%c", name[1]);
+    else if ((unsigned char)c < 0x20)
+        buf_printf(out, "\\u%04x", (unsigned char)c);
+    else
+        buf_add(out, &c, 1);
+}
 
 static void put_string(struct buf *out, const char *text, size_t size)
 {
     buf_add(out, "\"", 1);
-    for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char)text[i];
-        static const char names[] = "\bb\tt\nn\ff\rr\"\"\\\\";
-        const char *name = c ? strchr(names, c) : NULL;
-        /* names holds pairs: the character and what follows the backslash. */
-        if (name && (name - names) % 2 == 0)
-            buf_printf(out, "\\%c", name[1]);
-        else if (c < 0x20)
-            buf_printf(out, "\\u%04x", c);
-        else
-            buf_add(out, text + i, 1);
+    for (size_t i = 0; i < size;) {
+        size_t plain = utf8_plain(text + i, size - i);
+        buf_add(out, text + i, plain);
+        i += plain;
+        if (i < size)
+            put_escaped(out, text[i++]);
     }
     buf_add(out, "\"", 1);
 }
