@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/hex.h"
+#include "proto/json_plain.h"
 
 #define DECIMALS_MAX 9
 /* Doubles hold every integer up to here. */
@@ -46,6 +47,11 @@ enum cx_err json_parse(const char *text, size_t size, size_t size_max, json_t **
     failed_path[0] = '\0';
     if (size > size_max)
         return cx_fail(CX_TOO_LARGE, "the JSON is over %zu bytes", size_max);
+    json_t *plain = json_plain_read(text, size);
+    if (plain) {
+        *ret_root = plain;
+        return CX_OK;
+    }
     if (is_too_deep(text, size))
         return cx_fail(CX_INVALID, "the JSON is nested over %d levels", JSON_DEPTH_MAX);
     /* jansson passes over a NUL behind a word or a number. */

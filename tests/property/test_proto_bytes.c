@@ -7,6 +7,7 @@
 #include "lib/guard.h"
 #include "lib/test.h"
 #include "proto/json.h"
+#include "proto/json_plain.h"
 
 #ifndef ROUNDS  // more of them: make CPPFLAGS=-DROUNDS=100000
 #define ROUNDS 1000
@@ -217,4 +218,30 @@ TEST(proto_bytes, json_survives_whatever_comes_and_its_one_form_is_stable)
         buf_done(&raw);
     }
     CHECK(good > ROUNDS / 20);
+}
+
+/* What is read at once, jansson reads as the same. */
+TEST(proto_bytes, plain_json_is_what_jansson_reads)
+{
+    static const char sample[] =
+        "{\"type\":\"state\",\"oracles\":[{\"id\":12,\"at\":-345678901234567890,\"x\":[]},{}],"
+        " \"text\" : \"a\\n\\\"b\\\\\xe2\x82\xac\\/ and so on\", \"c\":[true,false,null,0,\"\"]}";
+    struct prng prng = {6};
+    unsigned plain = 0, left = 0;
+    for (int round = 0; round < 10 * ROUNDS; round++) {
+        struct buf raw = mutate(&prng, sample, sizeof sample - 1);
+        char *copy = guard_copy(raw.data, raw.size);
+        json_t *wanted = json_loadb(copy, raw.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
+        json_t *got = json_plain_read(copy, raw.size);
+        if (got && !json_equal(got, wanted))
+            test_fail(__FILE__, __LINE__, "not as jansson reads it: %s", raw.data);
+        plain += got != NULL;
+        left += wanted && !got;
+        json_decref(got);
+        json_decref(wanted);
+        guard_free(copy, raw.size);
+        buf_done(&raw);
+    }
+    CHECK(plain > ROUNDS);
+    CHECK(left < plain / 10);
 }
