@@ -165,7 +165,8 @@ $(BUILD)/libsimulated.a: $(filter-out $(SIM_INSTEAD:%.c=$(BUILD)/%.o),$(LIB_OBJ)
 	$(Q)ar rcs $@ $(filter %.o,$^)
 
 # sim/memo.c
-SIM_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,key_sign key_recover oracle_chain_init)
+SIM_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,key_sign key_recover oracle_chain_init exchange_offer_generate \
+    exchange_agree keccak256 eip712_domain)
 
 $(BUILD)/sim: $(SIM_OBJ) $(BUILD)/libsimulated.a $(BUILD)/sources
 	@test ! -d $@ || rm -rf $@

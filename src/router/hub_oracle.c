@@ -153,8 +153,8 @@ void hub_send_state(struct hub_link *link)
     }
     struct network_view network;
     struct account_view account;
-    struct link_round *round = calloc(LINK_STATE_ROUNDS_MAX, sizeof *round);
-    struct link_audit *audit = calloc(LINK_STATE_AUDITS_MAX, sizeof *audit);
+    struct link_round *round = malloc(LINK_STATE_ROUNDS_MAX * sizeof *round);
+    struct link_audit *audit = malloc(LINK_STATE_AUDITS_MAX * sizeof *audit);
     cx_assert(round);
     cx_assert(audit);
     struct model_view view[LINK_MODELS_MAX];
