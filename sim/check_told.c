@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "crypto/keccak.h"
+#include "proto/json.h"
 #include "proto/receipt.h"
 #include "sim/check_world_parts.h"
 #include "sim/client.h"
@@ -37,8 +38,14 @@ static uint8_t finish_of(const struct task_record *task)
 static bool verify_receipt(struct checks *c, const struct told *t)
 {
     static struct receipt receipt;
+    struct buf text = {0};
+    struct json_out out;
     LOOK(c, RECEIPT);
-    if (receipt_read(t->receipt, t->receipt_size, &receipt) != CX_OK)
+    json_out_init(&out, &text);
+    json_out_value(&out, NULL, t->receipt);
+    enum cx_err err = receipt_read(text.data, text.size, &receipt);
+    buf_done(&text);
+    if (err)
         return TELL(c, RECEIPT, "the receipt of task %" PRIx64 " cannot be read", t->task);
     if (receipt.task != t->task || !address_eq(&receipt.payer, &t->payer) || !amount_eq(receipt.charged, t->charged))
         return TELL(c, RECEIPT, "the receipt of task %" PRIx64 " is another task's, payer's or sum's", t->task);

@@ -11,6 +11,8 @@
 #ifndef CORTEN_SIM_CLIENT_H
 #define CORTEN_SIM_CLIENT_H
 
+#include <jansson.h>
+
 #include "base/amount.h"
 #include "sim/sim.h"
 
@@ -42,8 +44,7 @@ struct told {
     bool has_usage;
     uint32_t tokens_in, tokens_out;
     struct amount charged;
-    const char *receipt;  // JSON; NULL: none
-    size_t receipt_size;
+    const json_t *receipt;  // NULL: none
     const char *why;  // TOLD_BROKEN
 };
 

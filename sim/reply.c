@@ -30,7 +30,7 @@ void reply_done(struct reply *r)
 {
     buf_done(&r->body);
     buf_done(&r->text);
-    buf_done(&r->receipt);
+    json_decref(r->receipt);
     free(r->room);
     r->room = NULL;
 }
@@ -94,14 +94,11 @@ static void read_corten(struct reply *r, const json_t *corten)
     t->session = number_of(json_object_get(corten, "session_id"));
     t->seq = number_of(json_object_get(corten, "seq"));
     t->charged = amount_of(number_of(json_object_get(corten, "charged")));
-    const json_t *receipt = json_object_get(corten, "receipt");
+    json_t *receipt = json_object_get(corten, "receipt");
     if (!json_is_object(receipt))
         return;
-    char *text = json_dumps(receipt, JSON_COMPACT);
-    cx_assert(text);
-    buf_reset(&r->receipt);
-    buf_text(&r->receipt, text);
-    free(text);
+    json_decref(r->receipt);
+    r->receipt = json_incref(receipt);
 }
 
 /* The text of a choice, of a message or a piece of one; NULL: it has none. */
@@ -232,8 +229,7 @@ void reply_end(struct reply *r, bool whole)
         broken(r, "a stream ended within an event");
     t->text = r->text.data ? r->text.data : "";
     t->text_size = r->text.size;
-    t->receipt = r->receipt.size > 0 ? r->receipt.data : NULL;
-    t->receipt_size = r->receipt.size;
+    t->receipt = r->receipt;
     if (!r->why[0])
         return;
     t->end = TOLD_BROKEN;

@@ -15,7 +15,8 @@
 
 struct reply {
     struct told told;
-    struct buf body, text, receipt;
+    struct buf body, text;
+    json_t *receipt;  // the last one; NULL: none
     struct sse_decoder decoder;
     char *room;  // of the decoder
     bool streams, ended, has_finish;

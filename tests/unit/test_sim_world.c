@@ -323,9 +323,10 @@ TEST(sim_world, a_receipt_that_is_none_is_told)
 {
     struct told t = good_day(TOLD_WHOLE);
     t.prompt = 8;
-    t.receipt = "{}";
-    t.receipt_size = 2;
+    json_t *none = json_object();
+    t.receipt = none;
     tell(t);
+    json_decref(none);
     caught_by(CHECKER_RECEIPT);
 }
 
