@@ -54,7 +54,7 @@ static uint32_t maybe(struct prng *prng, uint32_t one_in_n, uint32_t least, uint
 
 static void pick_work(struct prng *prng, struct swarm *s)
 {
-    s->tasks = between(prng, 8, 40);
+    s->tasks = between(prng, 8, 160);
     s->think_ms = between(prng, 0, 400);
     s->prompt_words = between(prng, 1, 40);
     s->engine_tokens = one_in(prng, 2) ? between(prng, 1, 24) : 0;
