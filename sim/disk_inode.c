@@ -9,10 +9,12 @@
 #define GARBAGE_PPM    30000       // of the sectors that were under way when the power went
 #define CACHE_DROP_PPM 300000      // of failed syncs: readers see at once what the disk holds
 
+#define VERSION_ALIGN 8u  // versions stand behind each other
+
 struct version {
     uint64_t sector;
     uint32_t number;  // in the order of writes
-    uint32_t size;    // of the bytes behind it
+    uint32_t size;    // of the bytes behind it; the rest of the sector was zero
     uint32_t cuts;    // of the file, before the change that came after it
     bool cut;         // that change was one
     bool only;        // see struct disk_inode
@@ -77,8 +79,10 @@ static void note_length(struct disk_inode *inode, bool cut)
 
 static void note_sector(const struct disk *disk, struct disk_inode *inode, uint64_t sector, bool cut, bool partial)
 {
-    uint32_t size = disk->sector_size;
-    reserve(inode, (sector + 1) * size);
+    uint64_t from = sector * disk->sector_size;
+    reserve(inode, from + disk->sector_size);
+    uint64_t used = inode->size > from ? u64_min(disk->sector_size, inode->size - from) : 0;
+    uint32_t size = (uint32_t)(used + VERSION_ALIGN - 1) / VERSION_ALIGN * VERSION_ALIGN;
     struct version version = {.sector = sector,
                               .number = inode->undo_count++,
                               .size = size,
@@ -86,7 +90,7 @@ static void note_sector(const struct disk *disk, struct disk_inode *inode, uint6
                               .cut = cut,
                               .partial = partial};
     buf_add(&inode->undo, &version, sizeof version);
-    buf_add(&inode->undo, inode->data + sector * size, size);
+    buf_add(&inode->undo, inode->data + from, size);
 }
 
 static int by_sector(const void *a, const void *b)
@@ -320,7 +324,8 @@ static void put_sector(struct disk *disk, struct disk_inode *inode, struct versi
     case OUTCOME_OLD: disk->stats.sectors_lost++; break;
     case OUTCOME_BETWEEN: disk->stats.sectors_torn++; break;
     }
-    memcpy(at, bytes_of(first[index]), size);
+    memcpy(at, bytes_of(first[index]), first[index]->size);
+    memset(at + first[index]->size, 0, size - first[index]->size);
 }
 
 /* What readers see becomes what the disk holds. */

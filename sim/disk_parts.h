@@ -35,7 +35,7 @@ struct disk_inode {
     uint32_t refs;
     uint8_t *data;
     uint64_t size, cap;
-    struct buf undo;  // struct version, each with a sector behind it
+    struct buf undo;  // struct version, each with what its sector held behind it
     uint32_t undo_count;
     size_t undo_size_max;        // then the disk writes some of it back, as disks do
     bool forgetful;              // some versions are `only`
