@@ -1,10 +1,12 @@
-/* bench/hot: the hot paths of the core, each in a function of its own, on a small network that is always the same.
+/* bench/hot: the hot paths, each in a function of its own: of the core, on a small network that is always the same, and
+ * of the frames between routers and miners.
  *
  * It measures nothing itself. tools/instructions runs it under callgrind, which counts what each of these functions
  * executes with all that it calls, and divides by the counts that are printed here.
  */
 #include <stdio.h>
 
+#include "hot_frames.h"
 #include "load.h"
 #include "measure.h"
 
@@ -86,4 +88,5 @@ int main(void)
             printf("%s %llu\n", command_find(type)->name, (unsigned long long)count[type]);
     printf("decode %llu\nbatch_end %llu\n", (unsigned long long)entries, (unsigned long long)entries);
     load_close(load);
+    frames_run();
 }
