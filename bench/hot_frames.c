@@ -10,39 +10,52 @@
 /* Written by each of them, so that no compiler makes one of all. */
 static volatile enum link_type hot_now;
 
-/* Writes the frame, and reads what was written. */
-#define HOT(name, NAME, way)                                                                                     \
-    __attribute__((noinline)) static void hot_json_write_##name(const struct link_frame *frame, struct buf *out) \
-    {                                                                                                            \
-        hot_now = LINK_##NAME;                                                                                   \
-        link_encode(frame, out);                                                                                 \
-    }                                                                                                            \
-    __attribute__((noinline)) static void hot_json_read_##name(const struct buf *text, struct link_frame *frame) \
-    {                                                                                                            \
-        hot_now = LINK_##NAME;                                                                                   \
-        BENCH_MUST(!link_decode(text->data, text->size, LINK_##way, frame));                                     \
-        link_frame_done(frame);                                                                                  \
-    }                                                                                                            \
-    static void run_##name(const struct link_frame *frame)                                                       \
-    {                                                                                                            \
-        struct link_frame back;                                                                                  \
-        struct buf out = {0};                                                                                    \
-        for (unsigned i = 0; i < TURNS; i++) {                                                                   \
-            buf_reset(&out);                                                                                     \
-            hot_json_write_##name(frame, &out);                                                                  \
-            hot_json_read_##name(&out, &back);                                                                   \
-        }                                                                                                        \
-        printf("json_write_" #name " %u\njson_read_" #name " %u\n", TURNS, TURNS);                               \
-        buf_done(&out);                                                                                          \
+static void decode(enum cx_err err, struct link_frame *frame)
+{
+    BENCH_MUST(!err);
+    link_frame_done(frame);
+}
+
+/* A function that writes it and one that reads it, in each form. */
+#define HOT(form, encode, decode_, name, NAME, way)                                                                  \
+    __attribute__((noinline)) static void hot_##form##_write_##name(const struct link_frame *frame, struct buf *out) \
+    {                                                                                                                \
+        hot_now = LINK_##NAME;                                                                                       \
+        encode(frame, out);                                                                                          \
+    }                                                                                                                \
+    __attribute__((noinline)) static void hot_##form##_read_##name(const struct buf *text, struct link_frame *frame) \
+    {                                                                                                                \
+        hot_now = LINK_##NAME;                                                                                       \
+        decode(decode_(text->data, text->size, LINK_##way, frame), frame);                                           \
+    }                                                                                                                \
+    static void form##_##name(const struct link_frame *frame)                                                        \
+    {                                                                                                                \
+        struct link_frame back;                                                                                      \
+        struct buf out = {0};                                                                                        \
+        for (unsigned i = 0; i < TURNS; i++) {                                                                       \
+            buf_reset(&out);                                                                                         \
+            hot_##form##_write_##name(frame, &out);                                                                  \
+            hot_##form##_read_##name(&out, &back);                                                                   \
+        }                                                                                                            \
+        printf(#form "_write_" #name " %u\n" #form "_read_" #name " %u\n", TURNS, TURNS);                            \
+        buf_done(&out);                                                                                              \
     }
-HOT(submit, SUBMIT, U)
-HOT(result, RESULT, D)
-HOT(offer, OFFER, D)
-HOT(ack, ACK, U)
-HOT(chunk, CHUNK, U)
-HOT(precommit, PRECOMMIT, U)
-HOT(reveal, REVEAL, D)
-HOT(commit, COMMIT, U)
+#define HOT_BOTH(name, NAME, way)                                        \
+    HOT(json, link_encode, link_decode, name, NAME, way)                 \
+    HOT(binary, link_encode_binary, link_decode_binary, name, NAME, way) \
+    static void run_##name(const struct link_frame *frame)               \
+    {                                                                    \
+        json_##name(frame);                                              \
+        binary_##name(frame);                                            \
+    }
+HOT_BOTH(submit, SUBMIT, U)
+HOT_BOTH(result, RESULT, D)
+HOT_BOTH(offer, OFFER, D)
+HOT_BOTH(ack, ACK, U)
+HOT_BOTH(chunk, CHUNK, U)
+HOT_BOTH(precommit, PRECOMMIT, U)
+HOT_BOTH(reveal, REVEAL, D)
+HOT_BOTH(commit, COMMIT, U)
 
 static struct span span_of(const char *text) { return (struct span){(const uint8_t *)text, (uint32_t)strlen(text)}; }
 

@@ -449,6 +449,14 @@ void json_out_u64(struct json_out *out, const char *key, uint64_t value)
     put_digits(out->buf, value);
 }
 
+void json_out_digits(struct json_out *out, const char *key, uint64_t value)
+{
+    lead(out, key);
+    buf_add(out->buf, "\"", 1);
+    put_digits(out->buf, value);
+    buf_add(out->buf, "\"", 1);
+}
+
 void json_out_i64(struct json_out *out, const char *key, int64_t value)
 {
     lead(out, key);

@@ -92,6 +92,7 @@ void json_out_end(struct json_out *out);                                      //
 void json_out_text(struct json_out *out, const char *key, const char *text);  // NULL writes null
 void json_out_bytes(struct json_out *out, const char *key, const char *text, size_t size);
 void json_out_u64(struct json_out *out, const char *key, uint64_t value);
+void json_out_digits(struct json_out *out, const char *key, uint64_t value);  // in a string
 void json_out_i64(struct json_out *out, const char *key, int64_t value);
 void json_out_bool(struct json_out *out, const char *key, bool value);
 void json_out_null(struct json_out *out, const char *key);

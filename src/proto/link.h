@@ -1,9 +1,12 @@
-/* link.h - the frames between a router and its miners and oracles, as structs.
+/* link.h - the frames between a router and its miners and oracles, as structs, and in the two forms that they travel
+ * in.
  *
- *      struct link_frame --link_encode--> one JSON object --link_decode--> struct link_frame, link_frame_done
+ *      struct link_frame --link_encode---------> one JSON object --link_decode---------> struct link_frame
+ *      struct link_frame --link_encode_binary--> bytes           --link_decode_binary--> struct link_frame
  *
- * A decoded frame borrows its strings from the document that it holds, until link_frame_done. What is malformed is
- * refused with the path of the field. Unknown members are passed over, so that either end may grow.
+ * Both have the same fields, which link.def lists. A decoded frame needs link_frame_done. From JSON, what it points to
+ * is its own; from bytes, its spans lie in the message and are lent with it, and the rest is its own. What is malformed
+ * is refused with the path of the field. What an end does not know is passed over, so that either end may grow.
  *
  * Source: docs/protocol.md, "Miner link".
  */
@@ -22,11 +25,18 @@
 #include "crypto/exchange.h"
 #include "crypto/key.h"
 
-#define LINK_VERSION         1
-#define LINK_PROTOCOL_MINER  "corten.miner.v1"
-#define LINK_PROTOCOL_ORACLE "corten.oracle.v1"
-#define LINK_PATH_MINER      "/link/miner"  // on a router
-#define LINK_PATH_ORACLE     "/link/oracle"
+#define LINK_VERSION     1
+#define LINK_PATH_MINER  "/link/miner"  // on a router
+#define LINK_PATH_ORACLE "/link/oracle"
+
+/* Subprotocols: JSON in text messages, and bytes in binary ones. */
+#define LINK_PROTOCOL_MINER         "corten.miner.v1"
+#define LINK_PROTOCOL_ORACLE        "corten.oracle.v1"
+#define LINK_PROTOCOL_MINER_BINARY  "corten.miner.v1+bin"
+#define LINK_PROTOCOL_ORACLE_BINARY "corten.oracle.v1+bin"
+/* Both, as either end offers them: the better one first. */
+#define LINK_PROTOCOLS_MINER  LINK_PROTOCOL_MINER_BINARY ", " LINK_PROTOCOL_MINER
+#define LINK_PROTOCOLS_ORACLE LINK_PROTOCOL_ORACLE_BINARY ", " LINK_PROTOCOL_ORACLE
 
 #define LINK_UP_SIZE_MAX      (8u << 20)   // bytes of a frame to the router: a whole answer
 #define LINK_DOWN_SIZE_MAX    (40u << 20)  // of a frame from it: a whole prompt, escaped
@@ -34,8 +44,10 @@
 #define LINK_TEXT_SIZE_MAX    (4u << 20)   // of an answer
 #define LINK_CHUNK_SIZE_MAX   65536u       // of the text of one chunk
 #define LINK_DETAIL_SIZE_MAX  511u         // of words for people
-#define LINK_PUT_SIZE_MAX     65536u       // of a challenge
-#define LINK_CHUNKS_A_HEAD    16           // docs/protocol.md, "Result record"
+#define LINK_NAME_SIZE_MAX    64u          // of a model
+#define LINK_BUILD_SIZE_MAX   32u
+#define LINK_PUT_SIZE_MAX     65536u  // of a challenge
+#define LINK_CHUNKS_A_HEAD    16      // docs/protocol.md, "Result record"
 #define LINK_MODELS_MAX       64
 #define LINK_LEASES_MAX       512  // that a node owes at once
 #define LINK_STATE_ROUNDS_MAX 32   // of one state frame; others come when these have moved on
@@ -49,7 +61,8 @@ enum link_close {
     LINK_CLOSE_LATER = 1013,     // try again: the ledger is behind, or all links are taken
 };
 
-/* X(what stands in `type`, enumerator, way): D from the router, U to it. */
+/* X(what stands in `type`, enumerator, way): D from the router, U to it. The place in this list is the type's number on
+ * the wire: new ones come last. */
 #define LINK_TYPES(X)          \
     X(challenge, CHALLENGE, D) \
     X(hello, HELLO, U)         \
@@ -202,6 +215,9 @@ struct link_recall {
     uint64_t lease;
     enum fail_cause cause;  // NONE: it ended well
 };
+struct link_drain {
+    uint8_t nothing;
+};
 struct link_stats {
     uint32_t ttft_ms, tokens_per_s_milli, busy;
 };
@@ -278,6 +294,7 @@ struct link_frame {
         struct link_fault fault;
         struct link_cancel cancel;
         struct link_recall recall;
+        struct link_drain drain;
         struct link_stats stats;
         struct link_error error;
         struct link_state state;
@@ -285,16 +302,21 @@ struct link_frame {
         struct link_get get;
         struct link_payload payload;
     };
-    json_t *document;  // of a decoded frame
-    void *memory[3];   // its arrays
+    json_t *document;            // of a frame that was JSON
+    struct link_memory *memory;  // its arrays and strings
 };
 
-/* Adds the frame's text. Spans of text must be UTF-8. */
+/* Adds the frame's text. Spans of text must be UTF-8, without NUL. */
 void link_encode(const struct link_frame *frame, struct buf *out);
 /* Reads a frame that comes this way. CX_INVALID, CX_TOO_LARGE: cx_detail() says which field, and why. */
 enum cx_err link_decode(const char *text, size_t size, enum link_way way, struct link_frame *ret_frame);
+/* The same in binary. Frames without strings and arrays, which is all but a few, take no memory. */
+void link_encode_binary(const struct link_frame *frame, struct buf *out);
+enum cx_err link_decode_binary(const void *data, size_t size, enum link_way way, struct link_frame *ret_frame);
 void link_frame_done(struct link_frame *frame);
 const char *link_type_name(enum link_type type);
+enum link_way link_type_way(enum link_type type);
+bool link_protocol_is_binary(const char *protocol);
 
 /* What a hello signs: H("corten/h" | network u64 | router 20 | nonce 32 | node 20 | router's exchange 32 | node's 32).
  */

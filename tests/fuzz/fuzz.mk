@@ -2,7 +2,7 @@
 
 FUZZ_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/fuzz/engine.c tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c)))
 # What targets use of the tests' own parts; the harness is another one here.
-FUZZ_LIB := $(patsubst %,$(BUILD)/tests/lib/%.o,core_parts guard network network_fill tiny_gguf) $(CHECK_OBJ)
+FUZZ_LIB := $(patsubst %,$(BUILD)/tests/lib/%.o,core_parts guard network network_fill same_frame tiny_gguf) $(CHECK_OBJ)
 
 # Replays the committed inputs; needs no libFuzzer.
 $(BUILD)/fuzz_replay: $(BUILD)/tests/fuzz/replay.o $(FUZZ_OBJ) $(FUZZ_LIB) $(BUILD)/libcorten.a $(BUILD)/sources

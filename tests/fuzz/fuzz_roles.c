@@ -1,6 +1,7 @@
 /* What roles do with frames that are well-formed and make no sense: a miner with a router's, an oracle with states. */
 #include "crypto/key.h"
 #include "fuzz/fuzz.h"
+#include "lib/random_frame.h"
 #include "miner/lease_book.h"
 #include "oracle/duty.h"
 #include "proto/json.h"
@@ -47,12 +48,16 @@ static bool takes(void *ctx, uint32_t link)
 static void send(void *ctx, uint32_t link, const struct link_frame *frame)
 {
     struct miner *m = ctx;
-    struct link_frame read;
-    struct buf text = {0};
+    struct link_frame read, again;
+    struct buf text = {0}, bytes = {0};
     FUZZ_CHECK(link < LEASE_BOOK_LINKS_MAX);
     FUZZ_CHECK(m->takes || frame->type == LINK_DECLINE || frame->type == LINK_FAULT);
     link_encode(frame, &text);
     FUZZ_CHECK(link_decode(text.data, text.size, LINK_U, &read) == CX_OK && read.type == frame->type);
+    link_encode_binary(frame, &bytes);
+    FUZZ_CHECK(link_decode_binary(bytes.data, bytes.size, LINK_U, &again) == CX_OK && frames_same(&again, &read));
+    link_frame_done(&again);
+    buf_done(&bytes);
     struct told *told = read.type == LINK_PRECOMMIT ? told_of(m, read.precommit.lease) : NULL;
     if (told) {
         FUZZ_CHECK(!told->precommitted || hash_eq(&told->precommit, &read.precommit.precommit));

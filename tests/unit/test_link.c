@@ -1,11 +1,7 @@
 /* Frames of the miner and oracle links: docs/protocol.md, "Miner link". */
-#include "base/prng.h"
-#include "lib/guard.h"
+#include "base/hex.h"
 #include "lib/test.h"
 #include "proto/link.h"
-
-#define RANDOM_FRAMES 2000
-#define BROKEN_FRAMES 3000
 
 static struct span text_of(const char *text) { return (struct span){(const uint8_t *)text, (uint32_t)strlen(text)}; }
 
@@ -110,6 +106,167 @@ TEST(link, refuses_what_is_over_a_limit)
     buf_done(&out);
 }
 
+/* ---- in binary ---- */
+
+/* Bytes from digits; blanks part the fields for whoever reads. */
+static size_t bytes_of(const char *digits, uint8_t *ret_bytes, size_t cap)
+{
+    char text[512];
+    size_t size = 0;
+    for (; *digits; digits++)
+        if (*digits != ' ')
+            text[size++] = *digits;
+    CHECK(size / 2 <= cap);
+    CHECK(hex_decode(text, size, ret_bytes, size / 2));
+    return size / 2;
+}
+
+static void check_bytes(const struct link_frame *frame, const char *digits)
+{
+    uint8_t want[256];
+    struct buf out = {0};
+    size_t size = bytes_of(digits, want, sizeof want);
+    link_encode_binary(frame, &out);
+    CHECK_EQ(out.size, size);
+    CHECK_MEM(out.data, want, size);
+    buf_done(&out);
+}
+
+static void check_refuses_bytes(const char *digits, enum link_way way, const char *why)
+{
+    uint8_t bytes[256];
+    struct link_frame frame;
+    size_t size = bytes_of(digits, bytes, sizeof bytes);
+    if (!link_decode_binary(bytes, size, way, &frame))
+        test_fail(__FILE__, __LINE__, "was read: %s", digits);
+    if (!strstr(cx_detail(), why))
+        test_fail(__FILE__, __LINE__, "\"%s\" does not say \"%s\" of %s", cx_detail(), why, digits);
+}
+
+TEST(link, writes_bytes_as_the_protocol_says)
+{
+    check_bytes(&(struct link_frame){.type = LINK_CHUNK,
+                                     .chunk = {.lease = 0x20000000000001, .n = 3, .text = text_of("a\n"), .tokens = 1}},
+                "0a 0020000000000001 0000000000000003 00000002 610a 00000001 00");
+    check_bytes(&(struct link_frame){.type = LINK_OFFER,
+                                     .offer = {.lease = 5,
+                                               .task = 6,
+                                               .session = 7,
+                                               .seed = 8,
+                                               .seed_of_client = true,
+                                               .tokens_max = 9,
+                                               .stream = true,
+                                               .channel = true,
+                                               .state = ASSIGNMENT_ACKED,
+                                               .chunks = 16,
+                                               .relayed_tokens = 2,
+                                               .ack_ms = 10,
+                                               .precommit_ms = 11,
+                                               .request = text_of("{}")}},
+                "06 0000000000000005 0000000000000006 0000000000000007 00 0000000000000008 01 00000009 01 00 01 01 "
+                "0000000000000010 00 00 00000002 0000000a 0000000b 00000002 7b7d");
+    check_bytes(
+        &(struct link_frame){.type = LINK_DECLINE, .decline = {.lease = 1, .reason = DECLINE_CONTEXT, .detail = "no"}},
+        "08 0000000000000001 02 0002 6e6f");
+    check_bytes(
+        &(struct link_frame){.type = LINK_RESULT, .result = {.ref = 1, .seq = 2, .verdict = VERDICT_AUDIT_STATE}},
+        "05 0000000000000001 00 0089 0000000000000002");
+    check_bytes(&(struct link_frame){.type = LINK_RESULT, .result = {.ref = 1, .error = "no"}},
+                "05 0000000000000001 01 0002 6e6f");
+    check_bytes(
+        &(struct link_frame){.type = LINK_WELCOME,
+                             .welcome = {.link = 1, .nonce_next = 2, .lease = (const uint64_t[]){4}, .leases = 1}},
+        "02 00000001 0000000000000002 00 0001 0000000000000004");
+    check_bytes(&(struct link_frame){.type = LINK_DRAIN}, "11");
+}
+
+/* docs/protocol.md has them: a type that moves is another protocol. */
+TEST(link, types_have_their_numbers_for_ever)
+{
+    static const char *const name[] = {"challenge", "hello",  "welcome", "node",    "submit", "result",
+                                       "offer",     "ack",    "decline", "promote", "chunk",  "precommit",
+                                       "reveal",    "commit", "fault",   "cancel",  "recall", "drain",
+                                       "stats",     "error",  "state",   "put",     "get",    "payload"};
+    CHECK_EQ(LINK_TYPE_COUNT, ARRAY_COUNT(name));
+    for (uint32_t type = 0; type < ARRAY_COUNT(name); type++)
+        CHECK_STR(link_type_name((enum link_type)type), name[type]);
+}
+
+TEST(link, refuses_bytes_by_the_name_of_the_field)
+{
+    check_refuses_bytes("", LINK_U, "type: missing");
+    check_refuses_bytes("18", LINK_U, "type: no frame 24 comes this way");
+    check_refuses_bytes("11", LINK_U, "type: no frame 17 comes this way");
+    check_refuses_bytes("07 00000000000000", LINK_U, "lease: missing: the frame ends before or in it");
+    check_refuses_bytes("08 0000000000000001 06 0000", LINK_U, "reason: 6 is not one of its values");
+    check_refuses_bytes("08 0000000000000001 00 0200", LINK_U, "detail: over 511 bytes");
+    check_refuses_bytes("08 0000000000000001 00 0001 ff", LINK_U, "detail: is no UTF-8");
+    check_refuses_bytes("08 0000000000000001 00 0001 00", LINK_U, "detail: has a NUL in it");
+    check_refuses_bytes("04 0000000000000001 00001001", LINK_U, "entry: over 4096 bytes");
+    check_refuses_bytes("04 0000000000000001 00000002 01", LINK_U, "entry: missing");
+    check_refuses_bytes("0a 0000000000000001 0000000000000000 00000001 c3 00000001 00", LINK_U, "text: is no UTF-8");
+    check_refuses_bytes("0a 0000000000000001 0000000000000000 00010001", LINK_U, "text: over 65536 bytes");
+    check_refuses_bytes("0a 0000000000000001 0000000000000000 00000000 00000001 02", LINK_U,
+                        "head: expected 0 or 1, not 2");
+    check_refuses_bytes("05 0000000000000001 00 ffff 0000000000000000", LINK_D, "verdict: 65535 is not known here");
+    check_refuses_bytes("01 00000002", LINK_U, "version: 2 is not spoken here: use 1");
+    check_refuses_bytes("02 00000001 0000000000000001 00 0201", LINK_D, "leases: over 512 items");
+    check_refuses_bytes("02 00000001 0000000000000001 00 0002 0000000000000001 0000000000000000", LINK_D,
+                        "leases[1]: is 0");
+    check_refuses_bytes("02 00000001 0000000000000001 01 0b", LINK_D, "node.state: 11 is not one of its values");
+    check_refuses_bytes("00 0000000000000001 0000000000000000000000000000000000000000"
+                        "0000000000000000000000000000000000000000000000000000000000000000"
+                        "0000000000000000000000000000000000000000000000000000000000000000"
+                        "00000000 0000000000000000 0000000000000000 0001 0000000000000001 0041",
+                        LINK_D, "models[0].name: over 64 bytes");
+}
+
+/* A detail quotes what others said. */
+TEST(link, words_are_made_fit_for_a_frame)
+{
+    struct buf out = {0}, words = {0};
+    struct link_frame back;
+    for (uint32_t i = 0; i < LINK_DETAIL_SIZE_MAX - 1; i++)
+        buf_char(&words, 'x');
+    buf_text(&words, "\xe2\x82\xac and more");
+    words.data[3] = (char)0xff;
+    link_encode_binary(&(struct link_frame){.type = LINK_DECLINE, .decline = {.lease = 1, .detail = words.data}}, &out);
+    CHECK_EQ(link_decode_binary(out.data, out.size, LINK_U, &back), CX_OK);
+    CHECK_EQ(strlen(back.decline.detail), LINK_DETAIL_SIZE_MAX - 1);
+    CHECK_MEM(back.decline.detail, "xxx?xxx", 7);
+    link_frame_done(&back);
+    buf_done(&words);
+    buf_done(&out);
+}
+
+/* A router holds thousands of links: what comes all the time must not cost memory. */
+TEST(link, common_frames_lie_where_they_came)
+{
+    static const uint8_t data[RECORD_EXACT_SIZE] = {1};
+    const struct span span = {data, sizeof data};
+    const struct link_frame frame[] = {
+        {.type = LINK_ACK, .ack.lease = 1},
+        {.type = LINK_CHUNK, .chunk.text = text_of("t")},
+        {.type = LINK_PRECOMMIT, .precommit.lease = 1},
+        {.type = LINK_COMMIT, .commit = {.record = span, .text = text_of("t")}},
+        {.type = LINK_SUBMIT, .submit.entry = span},
+        {.type = LINK_OFFER, .offer.request = text_of("{}")},
+        {.type = LINK_REVEAL, .reveal.lease = 1},
+        {.type = LINK_RESULT, .result.ref = 1},
+    };
+    struct buf out = {0};
+    for (size_t i = 0; i < ARRAY_COUNT(frame); i++) {
+        struct link_frame back;
+        buf_reset(&out);
+        link_encode_binary(&frame[i], &out);
+        CHECK_EQ(link_decode_binary(out.data, out.size, link_type_way(frame[i].type), &back), CX_OK);
+        CHECK(!back.memory && !back.document);
+        if (frame[i].type == LINK_OFFER)
+            CHECK((const char *)back.offer.request.data == out.data + out.size - 2);
+    }
+    buf_done(&out);
+}
+
 /* ---- the hello ---- */
 
 TEST(link, a_hello_is_good_for_one_router_network_and_nonce)
@@ -165,305 +322,4 @@ TEST(link, a_mac_is_good_for_one_link_lease_and_precommit)
     other = f;
     other.mac.b[0] ^= 1;
     CHECK_EQ(link_precommit_check(&link, &other), CX_DENIED);
-}
-
-/* ---- whatever comes ---- */
-
-/* Random frames of every type, valid as their senders would make them. */
-struct maker {
-    struct prng prng;
-    struct link_model model[LINK_MODELS_MAX];
-    struct link_round round[LINK_STATE_ROUNDS_MAX];
-    struct link_audit audit[LINK_STATE_AUDITS_MAX];
-    uint64_t lease[LINK_LEASES_MAX];
-    uint8_t bytes[ENTRY_SIZE_MAX];
-};
-
-static uint32_t below(struct maker *m, uint32_t n) { return (uint32_t)prng_below(&m->prng, n); }
-static bool coin(struct maker *m) { return below(m, 2); }
-static uint64_t id(struct maker *m) { return prng_next(&m->prng) >> below(m, 60) | 1; }
-static void fill(struct maker *m, void *data, size_t size) { prng_fill(&m->prng, data, size); }
-
-static struct span some_text(struct maker *m)
-{
-    static const char *const text[] = {
-        "", "word", "two words\n", "\"quoted\" \\ \t", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x90\x9d", "{\"a\":[1,2]}"};
-    return text_of(text[below(m, ARRAY_COUNT(text))]);
-}
-
-static struct span some_bytes(struct maker *m, uint32_t max)
-{
-    uint32_t size = below(m, max + 1);
-    fill(m, m->bytes, size);
-    return (struct span){m->bytes, size};
-}
-
-static uint32_t some_term(struct maker *m, enum term_set set)
-{
-    uint32_t value;
-    do
-        value = below(m, 20);
-    while (!term_name(set, value));
-    return value;
-}
-
-static uint32_t some_models(struct maker *m, const struct link_model **ret_model)
-{
-    uint32_t count = below(m, 4);
-    for (uint32_t i = 0; i < count; i++) {
-        m->model[i] = (struct link_model){.id = id(m),
-                                          .name = "corten-demo",
-                                          .context = below(m, 9999),
-                                          .price_in_max = id(m),
-                                          .price_out_max = id(m)};
-        fill(m, m->model[i].manifest.b, 32);
-    }
-    *ret_model = m->model;
-    return count;
-}
-
-static struct link_node some_node(struct maker *m)
-{
-    struct link_node node = {.state = (enum node_state)some_term(m, TERM_node_state),
-                             .session = id(m),
-                             .retry_ms = id(m),
-                             .slots = below(m, 65),
-                             .level = below(m, 11),
-                             .leaving = coin(m),
-                             .models = below(m, NODE_MODELS_MAX + 1)};
-    fill(m, node.operator.b, 20);
-    for (uint32_t i = 0; i < node.models; i++)
-        node.model[i] = (struct link_node_model){.model = id(m),
-                                                 .context = below(m, 9999),
-                                                 .price_in = id(m),
-                                                 .price_out = id(m),
-                                                 .declared = coin(m),
-                                                 .proved = coin(m),
-                                                 .class = (enum node_class)below(m, 2)};
-    return node;
-}
-
-static void some_round(struct maker *m, struct link_round *round)
-{
-    *round = (struct link_round){.id = id(m),
-                                 .model = id(m),
-                                 .deadline_ms = id(m),
-                                 .tokens_max = below(m, 99),
-                                 .state = (enum round_state)some_term(m, TERM_round_state),
-                                 .places = below(m, ROUND_NODES_MAX + 1)};
-    fill(m, round->leader.b, 20);
-    if (coin(m))
-        fill(m, round->challenge.b, 32);
-    for (uint32_t i = 0; i < round->places; i++) {
-        round->place[i] = (struct link_place){.lease = id(m),
-                                              .seed = id(m),
-                                              .acked = coin(m),
-                                              .precommitted = coin(m),
-                                              .committed = coin(m),
-                                              .bound = coin(m),
-                                              .judged = coin(m),
-                                              .own = coin(m),
-                                              .ttft_ms = below(m, 9),
-                                              .duration_ms = below(m, 9),
-                                              .tokens_out = below(m, 9)};
-        if (coin(m))
-            fill(m, round->place[i].node.b, 20);
-    }
-}
-
-static void some_state(struct maker *m, struct link_state *f)
-{
-    *f = (struct link_state){.seq = id(m),
-                             .now_ms = id(m),
-                             .nonce_next = id(m),
-                             .live = coin(m),
-                             .duties = below(m, 8),
-                             .heartbeat_ms = id(m),
-                             .ttft_ms_max = id(m),
-                             .tokens_per_s_milli_min = id(m),
-                             .rounds = below(m, 3),
-                             .audits = below(m, 3),
-                             .round = m->round,
-                             .audit = m->audit};
-    fill(m, f->chain.b, 32);
-    f->models = some_models(m, &f->model);
-    for (uint32_t i = 0; i < f->rounds; i++)
-        some_round(m, &m->round[i]);
-    for (uint32_t i = 0; i < f->audits; i++) {
-        m->audit[i] = (struct link_audit){.id = id(m),
-                                          .task = id(m),
-                                          .lease = id(m),
-                                          .deadline_ms = id(m),
-                                          .state = (enum audit_state)some_term(m, TERM_audit_state),
-                                          .drawn = coin(m)};
-        if (coin(m)) {
-            m->audit[i].record_size = RECORD_EXACT_SIZE;
-            fill(m, m->audit[i].record, RECORD_EXACT_SIZE);
-        }
-    }
-}
-
-static void some_frame_up(struct maker *m, struct link_frame *f)
-{
-    if (f->type == LINK_HELLO) {
-        f->hello = (struct link_hello){.version = LINK_VERSION,
-                                       .engine = (uint8_t)some_term(m, TERM_engine),
-                                       .slots = below(m, 65),
-                                       .build = coin(m) ? "corten/1" : NULL};
-        fill(m, f->hello.node.b, 20);
-        fill(m, f->hello.exchange.b, 32);
-        fill(m, f->hello.signature, SIGNATURE_SIZE);
-    } else if (f->type == LINK_SUBMIT) {
-        f->submit = (struct link_submit){.ref = id(m), .entry = some_bytes(m, ENTRY_SIZE_MAX)};
-    } else if (f->type == LINK_ACK) {
-        f->ack.lease = id(m);
-    } else if (f->type == LINK_DECLINE) {
-        f->decline = (struct link_decline){
-            .lease = id(m), .reason = (enum decline_reason)below(m, DECLINE_REASON_COUNT), .detail = "because"};
-    } else if (f->type == LINK_CHUNK) {
-        f->chunk = (struct link_chunk){
-            .lease = id(m), .n = id(m), .text = some_text(m), .tokens = below(m, 9), .has_head = coin(m)};
-        fill(m, f->chunk.head.b, 32);
-    } else if (f->type == LINK_PRECOMMIT) {
-        f->precommit = (struct link_precommit){.lease = id(m), .has_signature = coin(m), .has_mac = coin(m)};
-        fill(m, f->precommit.signature, SIGNATURE_SIZE);
-        fill(m, f->precommit.mac.b, 32);
-    } else if (f->type == LINK_COMMIT) {
-        f->commit =
-            (struct link_commit){.lease = id(m), .record = some_bytes(m, RECORD_SIZE_MAX), .text = some_text(m)};
-    } else if (f->type == LINK_FAULT) {
-        f->fault = (struct link_fault){.lease = id(m), .detail = "engine: gone"};
-    } else if (f->type == LINK_STATS) {
-        f->stats = (struct link_stats){below(m, 99), below(m, 99), below(m, 9)};
-    } else if (f->type == LINK_PUT) {
-        f->put = (struct link_put){.ref = id(m), .data = some_text(m)};
-    } else if (f->type == LINK_GET) {
-        f->get.ref = id(m);
-        fill(m, f->get.digest.b, 32);
-    }
-}
-
-static void some_frame_down(struct maker *m, struct link_frame *f)
-{
-    if (f->type == LINK_CHALLENGE) {
-        f->challenge = (struct link_challenge){
-            .network = id(m), .join_rule = below(m, 3), .join_fee = {id(m)}, .stake_min = {id(m)}};
-        fill(m, f->challenge.nonce.b, 32);
-        fill(m, f->challenge.exchange.b, 32);
-        f->challenge.models = some_models(m, &f->challenge.model);
-    } else if (f->type == LINK_WELCOME) {
-        f->welcome = (struct link_welcome){.link = below(m, 99),
-                                           .nonce_next = id(m),
-                                           .registered = coin(m),
-                                           .node = some_node(m),
-                                           .lease = m->lease,
-                                           .leases = below(m, 5)};
-        for (uint32_t i = 0; i < f->welcome.leases; i++)
-            m->lease[i] = id(m);
-    } else if (f->type == LINK_NODE) {
-        f->node = some_node(m);
-    } else if (f->type == LINK_RESULT) {
-        f->result = (struct link_result){.ref = id(m),
-                                         .seq = id(m),
-                                         .verdict = VERDICT_LEASE_STALE,
-                                         .error = coin(m) ? "the ledger is behind" : NULL};
-    } else if (f->type == LINK_OFFER) {
-        f->offer = (struct link_offer){.lease = id(m),
-                                       .task = id(m),
-                                       .session = id(m),
-                                       .seed = id(m),
-                                       .round = coin(m),
-                                       .seed_of_client = coin(m),
-                                       .stream = coin(m),
-                                       .together = coin(m),
-                                       .channel = coin(m),
-                                       .reveal = coin(m),
-                                       .cancel = coin(m),
-                                       .state = (enum assignment_state)some_term(m, TERM_assignment_state),
-                                       .chunks = id(m),
-                                       .tokens_max = below(m, 99),
-                                       .ack_ms = below(m, 99),
-                                       .precommit_ms = below(m, 99),
-                                       .relayed_tokens = below(m, 9),
-                                       .request = some_text(m)};
-    } else if (f->type == LINK_PROMOTE || f->type == LINK_REVEAL) {
-        f->promote.lease = id(m);
-    } else if (f->type == LINK_CANCEL) {
-        f->cancel = (struct link_cancel){.lease = id(m), .relayed_tokens = below(m, 99)};
-    } else if (f->type == LINK_RECALL) {
-        f->recall = (struct link_recall){.lease = id(m), .cause = (enum fail_cause)below(m, FAIL_CAUSE_COUNT)};
-    } else if (f->type == LINK_ERROR) {
-        f->error = (struct link_error){.code = "RATE", .message = "too many frames"};
-    } else if (f->type == LINK_STATE) {
-        some_state(m, &f->state);
-    } else if (f->type == LINK_PAYLOAD) {
-        f->payload = (struct link_payload){.ref = id(m), .data = some_text(m), .error = coin(m) ? "not here" : NULL};
-    }
-}
-
-static enum link_way some_frame(struct maker *m, struct link_frame *ret_frame)
-{
-    static const enum link_way way[] = {
-#define X(name, NAME, way_) LINK_##way_,
-        LINK_TYPES(X)
-#undef X
-    };
-    memset(ret_frame, 0, sizeof *ret_frame);
-    ret_frame->type = (enum link_type)below(m, LINK_TYPE_COUNT);
-    if (way[ret_frame->type] == LINK_U)
-        some_frame_up(m, ret_frame);
-    else
-        some_frame_down(m, ret_frame);
-    return way[ret_frame->type];
-}
-
-TEST(link, every_frame_comes_back_as_it_went)
-{
-    static struct maker m = {.prng = {1}};
-    struct link_frame frame, back;
-    struct buf out = {0}, again = {0};
-    for (int i = 0; i < RANDOM_FRAMES; i++) {
-        enum link_way way = some_frame(&m, &frame);
-        buf_reset(&out);
-        buf_reset(&again);
-        link_encode(&frame, &out);
-        check_reads(out.data, way, &back);
-        CHECK_EQ(back.type, frame.type);
-        link_encode(&back, &again);
-        CHECK_STR(again.data, out.data);
-        link_frame_done(&back);
-    }
-    buf_done(&out);
-    buf_done(&again);
-}
-
-/* Whatever the bytes are, they are read within their end, and what is given is whole. */
-TEST(link, broken_frames_are_read_to_their_end_and_no_further)
-{
-    static struct maker m = {.prng = {2}};
-    struct link_frame frame, back;
-    struct buf out = {0}, again = {0};
-    uint32_t refused = 0;
-    for (int i = 0; i < BROKEN_FRAMES; i++) {
-        enum link_way way = some_frame(&m, &frame);
-        buf_reset(&out);
-        link_encode(&frame, &out);
-        size_t size = out.size;
-        for (uint32_t flips = below(&m, 3); flips > 0; flips--)
-            out.data[below(&m, (uint32_t)size)] = (char)below(&m, 256);
-        if (coin(&m))
-            size = below(&m, (uint32_t)size + 1);
-        char *text = guard_copy(out.data, size);
-        if (link_decode(text, size, way, &back)) {
-            refused++;
-        } else {
-            buf_reset(&again);
-            link_encode(&back, &again);  // touches all that was given
-            link_frame_done(&back);
-        }
-        guard_free(text, size);
-    }
-    CHECK(refused > BROKEN_FRAMES / 2);
-    buf_done(&out);
-    buf_done(&again);
 }
