@@ -115,7 +115,7 @@ struct queue_worker *queue_worker_open(struct net_loop *loop, const char *url, c
     const struct router_link_options options = {.loop = loop,
                                                 .url = url,
                                                 .path = LINK_PATH_MINER,
-                                                .protocol = LINK_PROTOCOL_MINER,
+                                                .protocols = LINK_PROTOCOL_MINER_BINARY,
                                                 .place = "worker",
                                                 .key = key,
                                                 .events = &events,

@@ -308,6 +308,7 @@ static void start_miner(void *ctx)
                                           .engine = m->engine,
                                           .model = SIM_MODEL,
                                           .slots = m->sim->swarm.miner_slots,
+                                          .text_frames = m->sim->swarm.json_miners >> m->number & 1,
                                           .price_in = SIM_PRICE_IN,
                                           .price_out = SIM_PRICE_OUT,
                                           .on_ready = nothing,
@@ -344,6 +345,7 @@ static void start_oracle(void *ctx)
                                            .key = role_key(ROLE_ORACLE, o->number),
                                            .engine = o->engine,
                                            .model = SIM_MODEL,
+                                           .text_frames = o->sim->swarm.json_oracles >> o->number & 1,
                                            .on_ready = nothing,
                                            .on_stopped = oracle_stopped,
                                            .ctx = o};

@@ -139,6 +139,8 @@ void swarm_pick(uint64_t seed, struct swarm *ret_swarm)
     pick_adversaries(&prng, s);
     s->faults_ms = between(&prng, 2000, 30000);
     s->healed_ms = SWARM_HEALED_MS;
+    s->json_miners = (uint32_t)prng_below(&prng, 1u << SWARM_MINERS_MAX);
+    s->json_oracles = (uint32_t)prng_below(&prng, 1u << SWARM_ORACLES_MAX);
 }
 
 void swarm_calm(uint64_t seed, struct swarm *ret_swarm)
@@ -163,6 +165,8 @@ void swarm_calm(uint64_t seed, struct swarm *ret_swarm)
                                 .prompt_words = full.prompt_words,
                                 .engine_tokens = full.engine_tokens,
                                 .stream_ppm = full.stream_ppm,
+                                .json_miners = full.json_miners,
+                                .json_oracles = full.json_oracles,
                                 .latency_us_min = full.latency_us_min,
                                 .latency_us_max = full.latency_us_max,
                                 .disk_sync_us_min = full.disk_sync_us_min,

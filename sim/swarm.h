@@ -61,6 +61,7 @@ struct swarm {
     uint32_t engine_slow_ms[SWARM_MINERS_MAX];  // of each miner's echo: a word
     uint32_t engine_tokens;                     // words of an answer; 0: as the engine likes
     uint32_t stream_ppm, cancel_ppm, retry_ppm, disconnect_ppm, slow_reader_ppm;  // of requests
+    uint32_t json_miners, json_oracles;  // bit n: its links carry JSON, and not bytes
     /* ---- faults: 0 means never ---- */
     uint32_t latency_us_min, latency_us_max, late_ppm, late_us, split_ppm, break_ppm, half_open_ppm;
     uint32_t crash_router_ms, crash_miner_ms, crash_oracle_ms;  // mean time between two
@@ -84,7 +85,7 @@ struct swarm {
     X(routers) X(oracles) X(miners) X(clients) X(shared_ledger) X(redundancy) X(validation) X(audit_bp)     \
     X(oracle_quorum) X(miner_slots) X(node_absent_ms) X(heartbeat_ms) X(idle_ms) X(tasks) X(think_ms)       \
     X(prompt_words) X(engine_tokens) X(stream_ppm) X(cancel_ppm) X(retry_ppm) X(disconnect_ppm)             \
-    X(slow_reader_ppm) X(latency_us_min) X(latency_us_max) X(late_ppm) X(late_us) X(split_ppm) X(break_ppm) \
+    X(slow_reader_ppm) X(json_miners) X(json_oracles) X(latency_us_min) X(latency_us_max) X(late_ppm) X(late_us) X(split_ppm) X(break_ppm) \
     X(half_open_ppm) X(crash_router_ms) X(crash_miner_ms) X(crash_oracle_ms) X(down_ms_max) X(partition_ms) \
     X(clock_jump_ms) X(clock_jump_max_ms) X(drift_ppm_max) X(disk_read_fail_ppm) X(disk_write_fail_ppm)     \
     X(disk_sync_fail_ppm) X(disk_sync_us_min) X(disk_sync_us_max) X(disk_power_safe) X(disk_die_ppm)        \

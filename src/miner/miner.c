@@ -321,10 +321,11 @@ static enum cx_err prepare_links(struct miner *miner)
         struct miner_link *link = &miner->link[i];
         link->miner = miner;
         link->at = i;
+        const char *protocols = miner->options.text_frames ? LINK_PROTOCOL_MINER : LINK_PROTOCOLS_MINER;
         const struct router_link_options options = {.loop = miner->options.loop,
                                                     .url = miner->options.router[i],
                                                     .path = LINK_PATH_MINER,
-                                                    .protocol = LINK_PROTOCOL_MINER,
+                                                    .protocols = protocols,
                                                     .place = "miner",
                                                     .ca_file = miner->options.ca_file,
                                                     .key = miner->options.key,

@@ -31,6 +31,7 @@ struct miner_options {
     struct amount stake;           // 0: what the network asks for
     struct hash invite;            // zero: none
     const char *ca_file;           // of wss://; NULL: the system's
+    bool text_frames;              // JSON alone is offered to routers, and not the binary frames: for tests
     struct miner_faults faults;
     /* Attached, and its model is on the ledger: it can be tested, and then serve. Once. */
     void (*on_ready)(void *ctx);

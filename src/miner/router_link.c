@@ -17,6 +17,7 @@ struct router_link {
     struct net_timer soon;   // a drop that was asked for inside a callback
     uint32_t retry_ms;
     bool challenged, up, shut;
+    bool binary;  // what the router has chosen
     uint64_t network;
     struct mac_key mac_key;  // of what we say on this link, once challenged
     char why[256];
@@ -87,6 +88,23 @@ void router_link_drop(struct router_link *link, const char *why)
 
 static void hello_timeout(void *ctx) { router_link_drop(ctx, "the router did not answer the hello in time"); }
 
+/* ---- frames out ---- */
+
+static bool send_frame(struct router_link *link, const struct link_frame *frame)
+{
+    buf_reset(&link->out);
+    if (link->binary)
+        link_encode_binary(frame, &link->out);
+    else
+        link_encode(frame, &link->out);
+    if (link->out.size > LINK_UP_SIZE_MAX) {
+        log_error(link->options.place, "frame too large type=%s size=%zu", link_type_name(frame->type), link->out.size);
+        return false;
+    }
+    return link->binary ? net_ws_send_binary(link->ws, link->out.data, link->out.size)
+                        : net_ws_send_text(link->ws, link->out.data, link->out.size);
+}
+
 /* ---- frames in ---- */
 
 static enum cx_err agree(struct router_link *link, const struct exchange_public *router,
@@ -118,9 +136,7 @@ static void answer_challenge(struct router_link *link, const struct link_challen
     frame.hello.node = terms.node;
     link_hello_sign(&terms, link->options.key, frame.hello.signature);
     link->challenged = true;
-    buf_reset(&link->out);
-    link_encode(&frame, &link->out);
-    net_ws_send_text(link->ws, link->out.data, link->out.size);
+    send_frame(link, &frame);
 }
 
 static void on_frame(struct router_link *link, struct link_frame *frame)
@@ -150,7 +166,8 @@ static void on_frame(struct router_link *link, struct link_frame *frame)
 static void on_open(void *ctx, const char *protocol)
 {
     struct router_link *link = ctx;
-    if (strcmp(protocol, link->options.protocol) != 0)
+    link->binary = link_protocol_is_binary(protocol);
+    if (protocol[0] == '\0')
         router_link_drop(link, "the server does not speak this protocol: is it a router?");
 }
 
@@ -160,9 +177,10 @@ static void on_message(void *ctx, bool text, const char *data, size_t size)
     struct link_frame frame;
     if (net_timer_is_on(&link->soon))
         return;  // it is being dropped
-    if (!text) {
-        router_link_drop(link, "the router sent bytes that are no text");
-    } else if (link_decode(data, size, LINK_D, &frame)) {
+    if (text == link->binary) {
+        router_link_drop(link, text ? "the router sent text, and not bytes" : "the router sent bytes that are no text");
+    } else if (link->binary ? link_decode_binary(data, size, LINK_D, &frame)
+                            : link_decode(data, size, LINK_D, &frame)) {
         char why[sizeof link->why];
         snprintf(why, sizeof why, "a frame of the router: %s", cx_detail());
         router_link_drop(link, why);
@@ -200,7 +218,7 @@ static void try_again(void *ctx)
     const struct net_ws_options options = {.events = &events,
                                            .ctx = link,
                                            .message_size_max = LINK_DOWN_SIZE_MAX,
-                                           .protocols = link->options.protocol,
+                                           .protocols = link->options.protocols,
                                            .ca_file = link->ca_file};
     link->why[0] = '\0';
     if (net_ws_connect(link->options.loop, link->url, &options, &link->ws)) {
@@ -267,13 +285,7 @@ bool router_link_send(struct router_link *link, const struct link_frame *frame)
         link_precommit_mac(&link->mac_key, &frame->precommit, &closed.precommit.mac);
         frame = &closed;
     }
-    buf_reset(&link->out);
-    link_encode(frame, &link->out);
-    if (link->out.size > LINK_UP_SIZE_MAX) {
-        log_error(link->options.place, "frame too large type=%s size=%zu", link_type_name(frame->type), link->out.size);
-        return false;
-    }
-    return net_ws_send_text(link->ws, link->out.data, link->out.size);
+    return send_frame(link, frame);
 }
 
 void router_link_shut(struct router_link *link, const char *reason)

@@ -34,7 +34,7 @@ struct router_link_options {
     struct net_loop *loop;
     const char *url;                          // ws[s]:// or http[s]://; copied
     const char *path;                         // added to a URL without one
-    const char *protocol;                     // LINK_PROTOCOL_…; must stay
+    const char *protocols;                    // LINK_PROTOCOL[S]_…: those that we speak; must stay
     const char *place;                        // of its log lines: "miner"; must stay
     const char *ca_file;                      // NULL: the system's; copied
     const struct key *key;                    // lent

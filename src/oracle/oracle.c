@@ -309,10 +309,11 @@ static enum cx_err open_links(struct oracle *oracle)
         struct oracle_link *link = &oracle->link[i];
         link->oracle = oracle;
         link->at = i;
+        const char *protocols = oracle->options.text_frames ? LINK_PROTOCOL_ORACLE : LINK_PROTOCOLS_ORACLE;
         const struct router_link_options options = {.loop = oracle->options.loop,
                                                     .url = oracle->options.router[i],
                                                     .path = LINK_PATH_ORACLE,
-                                                    .protocol = LINK_PROTOCOL_ORACLE,
+                                                    .protocols = protocols,
                                                     .place = "oracle",
                                                     .ca_file = oracle->options.ca_file,
                                                     .key = oracle->options.key,

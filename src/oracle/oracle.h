@@ -26,6 +26,7 @@ struct oracle_options {
     const char *model;      // its name, as the engine knows it
     uint32_t duties;        // bits of enum oracle_duty; 0: DUTY_ROUND | DUTY_AUDIT
     const char *ca_file;    // of wss://; NULL: the system's
+    bool text_frames;       // JSON alone is offered to routers, and not the binary frames: for tests
     /* Its first heartbeat stands: it lives. Once. */
     void (*on_ready)(void *ctx);
     /* What does not mend by itself, with cx_detail. Not after oracle_close. */

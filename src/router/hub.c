@@ -59,6 +59,10 @@ bool hub_send(struct hub_link *link, const struct link_frame *frame)
     if (!link->ws)
         return false;
     buf_reset(&hub->out);
+    if (link->binary) {
+        link_encode_binary(frame, &hub->out);
+        return net_ws_send_binary(link->ws, hub->out.data, hub->out.size);
+    }
     link_encode(frame, &hub->out);
     return net_ws_send_text(link->ws, hub->out.data, hub->out.size);
 }
@@ -139,15 +143,22 @@ static void on_frame(struct hub_link *link, const struct link_frame *frame)
         hub_on_miner_frame(link, frame);
 }
 
+static enum cx_err decode(const struct hub_link *link, bool text, const char *data, size_t size,
+                          struct link_frame *ret_frame)
+{
+    if (text == link->binary)
+        return cx_fail(CX_INVALID, "frames are %s on this link", link->binary ? "binary" : "text");
+    return link->binary ? link_decode_binary(data, size, LINK_U, ret_frame)
+                        : link_decode(data, size, LINK_U, ret_frame);
+}
+
 static void on_message(void *ctx, bool text, const char *data, size_t size)
 {
     struct hub_link *link = ctx;
     struct link_frame frame;
     if (link->told || !hub_count(link, &link->frames, HUB_FRAMES_A_S_MAX, "frames"))
         return;
-    if (!text)
-        hub_refuse(link, "FRAME", "frames are text");
-    else if (link_decode(data, size, LINK_U, &frame))
+    if (decode(link, text, data, size, &frame))
         hub_refuse(link, "FRAME", "%s", cx_detail());
     else {
         on_frame(link, &frame);
@@ -231,11 +242,12 @@ static void accept_link(struct hub *hub, struct http_exchange *x, bool oracle)
     link->oracle = oracle;
     link->refs = 1;
     link->since_ms = net_now_ms(hub->options.loop);
-    http_upgrade(x, oracle ? LINK_PROTOCOL_ORACLE : LINK_PROTOCOL_MINER, &options, &link->ws);
+    http_upgrade(x, oracle ? LINK_PROTOCOLS_ORACLE : LINK_PROTOCOLS_MINER, &options, &link->ws);
     if (!link->ws) {
         free(link);
         return;
     }
+    link->binary = link_protocol_is_binary(net_ws_protocol(link->ws));
     hub->kept++;
     link->next = hub->link;
     if (hub->link)

@@ -51,6 +51,7 @@ struct hub_link {
     struct net_ws *ws;
     enum hub_state state;
     bool oracle;
+    bool binary;  // its frames are bytes, and not JSON
     bool attaching;
     uint32_t refs;    // results that are on their way
     uint32_t number;  // as attached on the ledger; 0: it is not

@@ -112,6 +112,7 @@ static void open_oracle(struct live *live, uint32_t n, const char *engine)
                                            .key = live->oracle_key[n],
                                            .engine = engine,
                                            .model = LIVE_MODEL,
+                                           .text_frames = n % 2,
                                            .on_ready = oracle_ready,
                                            .on_stopped = oracle_stopped,
                                            .ctx = live};
@@ -137,6 +138,7 @@ static void open_miner(struct live *live, uint32_t n, const char *engine)
                                           .engine = engine,
                                           .model = LIVE_MODEL,
                                           .slots = 4,
+                                          .text_frames = n % 2,
                                           .price_in = LIVE_PRICE_IN,
                                           .price_out = LIVE_PRICE_OUT,
                                           .on_ready = miner_ready,

@@ -198,6 +198,7 @@ static void open_oracle(struct world *w, uint32_t n, const char *engine)
                                            .key = w->oracle_key[n],
                                            .engine = engine,
                                            .model = MODEL,
+                                           .text_frames = n % 2,  // so that both forms meet
                                            .on_ready = oracle_ready,
                                            .on_stopped = oracle_stopped,
                                            .ctx = w};
@@ -244,6 +245,7 @@ static void open_miner_with(struct world *w, uint32_t n, const char *engine, str
                                           .engine = engine,
                                           .model = MODEL,
                                           .slots = 2,
+                                          .text_frames = n % 2,
                                           .price_in = 1000,
                                           .price_out = 2000,
                                           .faults = faults,
@@ -684,6 +686,7 @@ TEST(network, when_the_leading_oracle_falls_silent_another_leads)
 
 struct probe {
     struct net_ws *ws;
+    bool binary;
     bool open, closed;
     unsigned code, results;
     bool reveal;
@@ -699,8 +702,18 @@ static void probe_open(void *ctx, const char *protocol)
 static void probe_message(void *ctx, bool text, const char *data, size_t size)
 {
     struct probe *probe = ctx;
-    CHECK(text);
-    snprintf(probe->said, sizeof probe->said, "%.*s", (int)size, data);
+    struct link_frame frame;
+    struct buf json = {0};
+    CHECK(text != probe->binary);
+    if (probe->binary) {
+        CHECK_EQ(link_decode_binary(data, size, LINK_D, &frame), CX_OK);
+        link_encode(&frame, &json);
+        link_frame_done(&frame);
+    } else {
+        buf_add(&json, data, size);
+    }
+    snprintf(probe->said, sizeof probe->said, "%s", json.data);
+    buf_done(&json);
     if (strstr(probe->said, "\"type\":\"offer\""))
         memcpy(probe->offer, probe->said, sizeof probe->offer);
     probe->results += strstr(probe->said, "\"type\":\"result\"") != NULL;
@@ -721,10 +734,19 @@ static void probe_link(struct world *w, struct probe *probe, const char *path, c
     char url[128];
     memset(probe, 0, sizeof *probe);
     snprintf(url, sizeof url, "ws%s%s", w->url + 4, path);
+    probe->binary = link_protocol_is_binary(protocol);
     const struct net_ws_options options = {.events = &events, .ctx = probe, .protocols = protocol};
     CHECK_EQ(net_ws_connect(w->loop, url, &options, &probe->ws), CX_OK);
     UNTIL(w, probe->said[0] || probe->closed);
     CHECK(strstr(probe->said, "\"type\":\"challenge\""));
+}
+
+static void check_breach(struct world *w, struct probe *probe, const char *code)
+{
+    UNTIL(w, probe->closed);
+    if (!strstr(probe->said, code))
+        test_fail(__FILE__, __LINE__, "%s does not say %s", probe->said, code);
+    CHECK_EQ(probe->code, LINK_CLOSE_BREACH);
 }
 
 static void check_refused(struct world *w, const char *path, const char *protocol, const char *frame, const char *code)
@@ -732,10 +754,16 @@ static void check_refused(struct world *w, const char *path, const char *protoco
     struct probe probe;
     probe_link(w, &probe, path, protocol);
     CHECK(net_ws_send_text(probe.ws, frame, strlen(frame)));
-    UNTIL(w, probe.closed);
-    if (!strstr(probe.said, code))
-        test_fail(__FILE__, __LINE__, "%s: %s does not say %s", frame, probe.said, code);
-    CHECK_EQ(probe.code, LINK_CLOSE_BREACH);
+    check_breach(w, &probe, code);
+}
+
+static void check_refused_bytes(struct world *w, const char *path, const char *protocol, const char *data, size_t size,
+                                const char *code)
+{
+    struct probe probe;
+    probe_link(w, &probe, path, protocol);
+    CHECK(net_ws_send_binary(probe.ws, data, size));
+    check_breach(w, &probe, code);
 }
 
 TEST(network, garbage_on_a_link_ends_that_link_alone_with_a_name)
@@ -758,6 +786,7 @@ TEST(network, garbage_on_a_link_ends_that_link_alone_with_a_name)
         check_refused(w, path[i], protocol[i], "{\"type\":\"offer\"}", "\"FRAME\"");
         check_refused(w, path[i], protocol[i], "{\"type\":\"ack\",\"lease\":1}", "\"HELLO\"");
         check_refused(w, path[i], protocol[i], hello.data, "\"SIGNATURE\"");
+        check_refused_bytes(w, path[i], protocol[i], hello.data, hello.size, "frames are text on this link");
     }
     struct probe probe;
     while (hello.size <= LINK_HELLO_SIZE_MAX)
@@ -770,6 +799,26 @@ TEST(network, garbage_on_a_link_ends_that_link_alone_with_a_name)
     miner_why(w->miner[0], &why);
     CHECK_EQ(why.links_up, 1);
     CHECK(oracle_stats(w->oracle[0]).linked);
+    buf_done(&hello);
+    world_close(w);
+}
+
+TEST(network, garbage_in_binary_ends_that_link_alone_with_a_name)
+{
+    struct world *w = world(1);
+    const char *const path[] = {LINK_PATH_MINER, LINK_PATH_ORACLE};
+    const char *const protocol[] = {LINK_PROTOCOL_MINER_BINARY, LINK_PROTOCOL_ORACLE_BINARY};
+    struct buf hello = {0};
+    link_encode_binary(&(struct link_frame){.type = LINK_HELLO, .hello.version = LINK_VERSION}, &hello);
+    for (int i = 0; i < 2; i++) {
+        check_refused(w, path[i], protocol[i], "{\"type\":\"ack\",\"lease\":1}", "frames are binary on this link");
+        check_refused_bytes(w, path[i], protocol[i], "garbage", 7, "no frame 103 comes this way");
+        check_refused_bytes(w, path[i], protocol[i], "\x06", 1, "no frame 6 comes this way");
+        check_refused_bytes(w, path[i], protocol[i], "", 0, "type: missing");
+        check_refused_bytes(w, path[i], protocol[i], "\x07\0\0\0\0\0\0\0\1", 9, "\"HELLO\"");
+        check_refused_bytes(w, path[i], protocol[i], hello.data, hello.size - 1, "build: missing");
+        check_refused_bytes(w, path[i], protocol[i], hello.data, hello.size, "\"SIGNATURE\"");
+    }
     buf_done(&hello);
     world_close(w);
 }
@@ -791,9 +840,14 @@ static void probe_hello(struct world *w, struct probe *probe, const struct key *
     hello.hello.node = terms.node;
     hello.hello.exchange = offer.public;
     link_hello_sign(&terms, key, hello.hello.signature);
-    link_encode(&hello, &text);
     probe->said[0] = '\0';
-    CHECK(net_ws_send_text(probe->ws, text.data, text.size));
+    if (probe->binary) {
+        link_encode_binary(&hello, &text);
+        CHECK(net_ws_send_binary(probe->ws, text.data, text.size));
+    } else {
+        link_encode(&hello, &text);
+        CHECK(net_ws_send_text(probe->ws, text.data, text.size));
+    }
     UNTIL(w, probe->said[0] || probe->closed);
     link_frame_done(&challenge);
     buf_done(&text);
@@ -806,6 +860,31 @@ static void check_says(struct world *w, struct probe *probe, const char *frame, 
     UNTIL(w, probe->said[0] || probe->closed);
     if (!strstr(probe->said, what))
         test_fail(__FILE__, __LINE__, "%s: %s does not say %s", frame, probe->said, what);
+}
+
+/* The one it likes best of those that are asked for, and each by itself. */
+TEST(network, a_router_speaks_bytes_where_both_can)
+{
+    static const char *const asked[] = {LINK_PROTOCOLS_MINER, LINK_PROTOCOL_MINER ", " LINK_PROTOCOL_MINER_BINARY,
+                                        LINK_PROTOCOL_MINER_BINARY, LINK_PROTOCOL_MINER, "x, " LINK_PROTOCOL_MINER};
+    static const bool bytes[] = {true, true, true, false, false};
+    struct world *w = world(1);
+    struct key *stranger = key_of(5, 1);
+    for (size_t i = 0; i < ARRAY_COUNT(asked); i++) {
+        static const struct net_ws_events events = {probe_open, probe_message, probe_close, NULL};
+        struct probe probe = {.binary = bytes[i]};
+        char url[128];
+        snprintf(url, sizeof url, "ws%s%s", w->url + 4, LINK_PATH_MINER);
+        const struct net_ws_options options = {.events = &events, .ctx = &probe, .protocols = asked[i]};
+        CHECK_EQ(net_ws_connect(w->loop, url, &options, &probe.ws), CX_OK);
+        UNTIL(w, probe.said[0] || probe.closed);
+        CHECK_STR(net_ws_protocol(probe.ws), bytes[i] ? LINK_PROTOCOL_MINER_BINARY : LINK_PROTOCOL_MINER);
+        probe_hello(w, &probe, stranger);
+        CHECK(strstr(probe.said, "\"type\":\"welcome\""));
+        net_ws_close(probe.ws);
+    }
+    key_close(stranger);
+    world_close(w);
 }
 
 TEST(network, a_lease_of_another_node_ends_the_link_of_who_names_it)

@@ -12,9 +12,11 @@ struct end {
     struct http_server *server;
     struct net_ws *ws;  // the router's end
     uint32_t downs, frames, accepted;
+    bool binary;                     // the router speaks bytes alone; else JSON alone
     bool wanted;                     // on_challenge's answer
     struct exchange_offer exchange;  // the router's
     char why[256], heard[4096], url[64];
+    size_t heard_size;
     struct net_timer patience;
 };
 
@@ -50,7 +52,7 @@ static enum cx_err open_link(struct end *e, const char *url)
     const struct router_link_options options = {.loop = e->loop,
                                                 .url = url,
                                                 .path = LINK_PATH_MINER,
-                                                .protocol = LINK_PROTOCOL_MINER,
+                                                .protocols = LINK_PROTOCOLS_MINER,
                                                 .place = "test",
                                                 .key = e->key,
                                                 .events = &events,
@@ -97,8 +99,10 @@ static void end_close(struct end *e)
 static void router_message(void *ctx, bool text, const char *data, size_t size)
 {
     struct end *e = ctx;
-    CHECK(text);
-    snprintf(e->heard, sizeof e->heard, "%.*s", (int)size, data);
+    CHECK(text != e->binary);
+    CHECK(size <= sizeof e->heard);
+    memcpy(e->heard, data, size);
+    e->heard_size = size;
 }
 
 static void router_close(void *ctx, unsigned code, const char *reason)
@@ -114,7 +118,7 @@ static void on_request(void *ctx, struct http_exchange *x)
     struct end *e = ctx;
     CHECK_STR(http_request(x)->path, LINK_PATH_MINER);
     const struct net_ws_options options = {.events = &ws_events, .ctx = e};
-    http_upgrade(x, LINK_PROTOCOL_MINER, &options, &e->ws);
+    http_upgrade(x, e->binary ? LINK_PROTOCOL_MINER_BINARY : LINK_PROTOCOL_MINER, &options, &e->ws);
     CHECK(e->ws);
     e->accepted++;
 }
@@ -128,17 +132,22 @@ static void open_server(struct end *e)
 
 static void say(struct end *e, const struct link_frame *frame)
 {
-    struct buf text = {0};
-    link_encode(frame, &text);
-    CHECK(net_ws_send_text(e->ws, text.data, text.size));
-    buf_done(&text);
+    struct buf out = {0};
+    if (e->binary) {
+        link_encode_binary(frame, &out);
+        CHECK(net_ws_send_binary(e->ws, out.data, out.size));
+    } else {
+        link_encode(frame, &out);
+        CHECK(net_ws_send_text(e->ws, out.data, out.size));
+    }
+    buf_done(&out);
 }
 
 static void begin(struct end *e)
 {
     uint32_t before = e->accepted;
     UNTIL(e, e->accepted > before);
-    e->heard[0] = '\0';
+    e->heard_size = 0;
     exchange_offer_generate(&e->exchange);
     say(e, &(struct link_frame){.type = LINK_CHALLENGE,
                                 .challenge = {.network = 5, .nonce.b = {1}, .exchange = e->exchange.public}});
@@ -165,16 +174,19 @@ TEST(router_link, takes_the_addresses_that_people_write)
     end_close(e);
 }
 
-TEST(router_link, says_hello_and_is_up_when_that_is_answered)
+static void check_says_hello(bool binary)
 {
     struct end *e = end_open();
     struct link_frame hello;
+    e->binary = binary;
     open_server(e);
     CHECK_EQ(open_link(e, e->url), CX_OK);
     router_link_start(e->link);
     begin(e);
-    UNTIL(e, e->heard[0]);
-    CHECK_EQ(link_decode(e->heard, strlen(e->heard), LINK_U, &hello), CX_OK);
+    UNTIL(e, e->heard_size > 0);
+    CHECK_EQ((binary ? link_decode_binary(e->heard, e->heard_size, LINK_U, &hello)
+                     : link_decode(e->heard, e->heard_size, LINK_U, &hello)),
+             CX_OK);
     CHECK_EQ(hello.type, LINK_HELLO);
     CHECK_EQ(hello.hello.slots, 3);
     const struct link_hello_terms terms = {.network = 5,
@@ -192,6 +204,16 @@ TEST(router_link, says_hello_and_is_up_when_that_is_answered)
     CHECK_EQ(router_link_network(e->link), 5);
     CHECK_EQ(e->downs, 0);
     end_close(e);
+}
+
+TEST(router_link, says_hello_and_is_up_when_that_is_answered)
+{
+    check_says_hello(false);
+}
+
+TEST(router_link, speaks_bytes_where_the_router_does)
+{
+    check_says_hello(true);
 }
 
 TEST(router_link, comes_back_by_itself)
@@ -234,6 +256,14 @@ TEST(router_link, leaves_a_router_that_breaks_the_protocol)
     begin(e);
     net_ws_send_binary(e->ws, "x", 1);
     check_down(e, "no text");
+    e->binary = true;
+    begin(e);
+    net_ws_send_text(e->ws, "{}", 2);
+    check_down(e, "text, and not bytes");
+    begin(e);
+    net_ws_send_binary(e->ws, "\x0c", 1);
+    check_down(e, "a frame of the router: lease: missing");
+    e->binary = false;
     e->wanted = false;
     begin(e);
     check_down(e, "not this one");
