@@ -4,6 +4,7 @@
 
 #include "measure.h"
 #include "proto/link.h"
+#include "proto/ws.h"
 
 #define TURNS 256
 
@@ -57,6 +58,39 @@ HOT_BOTH(precommit, PRECOMMIT, U)
 HOT_BOTH(reveal, REVEAL, D)
 HOT_BOTH(commit, COMMIT, U)
 
+/* The WebSocket's own share, for messages of the size of an ack: what a server writes, and a client's that it reads. */
+__attribute__((noinline)) static void hot_ws_write(struct buf *out)
+{
+    static const char message[9];
+    hot_now = LINK_ACK;
+    ws_put(out, WS_BINARY, true, message, sizeof message, NULL);
+}
+
+__attribute__((noinline)) static void hot_ws_read(struct ws_decoder *decoder, struct buf *in)
+{
+    struct ws_part part;
+    size_t used;
+    hot_now = LINK_ACK;
+    BENCH_MUST(ws_decode(decoder, in->data, in->size, &used, &part) == WS_DONE && used == in->size);
+}
+
+static void run_ws(void)
+{
+    static const uint8_t mask[4] = {1, 2, 3, 4};
+    struct ws_decoder decoder;
+    struct buf out = {0};
+    ws_decoder_init(&decoder, WS_SERVER, 1024);
+    for (unsigned i = 0; i < TURNS; i++) {
+        buf_reset(&out);
+        hot_ws_write(&out);
+        buf_reset(&out);
+        ws_put(&out, WS_BINARY, true, "12345678", 9, mask);
+        hot_ws_read(&decoder, &out);
+    }
+    printf("ws_write %u\nws_read %u\n", TURNS, TURNS);
+    buf_done(&out);
+}
+
 static struct span span_of(const char *text) { return (struct span){(const uint8_t *)text, (uint32_t)strlen(text)}; }
 
 #define RUN(name, NAME, ...) run_##name(&(struct link_frame){.type = LINK_##NAME, .name = {__VA_ARGS__}})
@@ -67,6 +101,7 @@ void frames_run(void)
     const uint64_t lease = 4403123456789, task = 2203123456789;
     const struct hash some = {{0x5e, 0x11, 0xc0}};
     const uint8_t entry[240] = {0, 91, 7}, record[RECORD_EXACT_SIZE] = {1, 2, 3};
+    run_ws();
     RUN(submit, SUBMIT, .ref = 1234, .entry = {entry, sizeof entry});
     RUN(result, RESULT, .ref = 1234, .seq = 987654, .verdict = VERDICT_ACCEPTED);
     RUN(offer, OFFER, .lease = lease, .task = task, .session = 65537, .seed = 0x5eedf00d12345678, .stream = true,

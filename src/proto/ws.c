@@ -148,14 +148,17 @@ static enum ws_answer begin_frame(struct ws_decoder *d)
 static enum ws_answer decode_header(struct ws_decoder *d, const char *data, size_t size, size_t *ret_used)
 {
     size_t i = 0;
-    while (d->header_size < header_need(d)) {
-        if (i == size) {
+    for (uint8_t need = header_need(d); d->header_size < need; need = header_need(d)) {
+        size_t take = (size_t)u64_min(need - d->header_size, size - i);
+        memcpy(d->header + d->header_size, data + i, take);
+        d->header_size = (uint8_t)(d->header_size + take);
+        i += take;
+        if (d->header_size == 2 && judge_start(d) == WS_BAD)
+            return WS_BAD;
+        if (d->header_size < need) {
             *ret_used = i;
             return WS_MORE;
         }
-        d->header[d->header_size++] = (uint8_t)data[i++];
-        if (d->header_size == 2 && judge_start(d) == WS_BAD)
-            return WS_BAD;
     }
     *ret_used = i;
     return begin_frame(d);
@@ -164,9 +167,10 @@ static enum ws_answer decode_header(struct ws_decoder *d, const char *data, size
 /* RFC 6455, 5.3, eight bytes at a time; `at` is the place in the frame. */
 static void unmask(char *data, size_t size, const uint8_t mask[4], uint64_t at)
 {
-    uint8_t turned[8];
-    for (size_t k = 0; k < 8; k++)
-        turned[k] = mask[(at + k) & 3];
+    uint8_t thrice[12];
+    for (size_t k = 0; k < sizeof thrice; k += 4)
+        memcpy(thrice + k, mask, 4);
+    const uint8_t *turned = thrice + (at & 3);
     uint64_t wide, eight;
     memcpy(&wide, turned, 8);
     size_t i = 0;
@@ -294,9 +298,8 @@ enum ws_answer ws_decode(struct ws_decoder *decoder, char *data, size_t size, si
 
 /* ---- encoding ---- */
 
-void ws_put(struct buf *out, enum ws_opcode opcode, bool last, const void *data, size_t size, const uint8_t mask[4])
+static size_t put_header(uint8_t *header, enum ws_opcode opcode, bool last, size_t size, const uint8_t mask[4])
 {
-    uint8_t header[WS_HEADER_SIZE_MAX];
     size_t header_size = 2;
     header[0] = (uint8_t)((last ? FIN : 0) | opcode);
     header[1] = (uint8_t)size;
@@ -315,11 +318,20 @@ void ws_put(struct buf *out, enum ws_opcode opcode, bool last, const void *data,
         memcpy(header + header_size, mask, 4);
         header_size += 4;
     }
-    buf_reserve(out, header_size + size);
-    buf_add(out, header, header_size);
-    buf_add(out, data, size);
+    return header_size;
+}
+
+void ws_put(struct buf *out, enum ws_opcode opcode, bool last, const void *data, size_t size, const uint8_t mask[4])
+{
+    buf_reserve(out, WS_HEADER_SIZE_MAX + size);
+    char *at = out->data + out->size;
+    size_t header_size = put_header((uint8_t *)at, opcode, last, size, mask);
+    if (size > 0)
+        memcpy(at + header_size, data, size);
     if (mask)
-        unmask(out->data + out->size - size, size, mask, 0);
+        unmask(at + header_size, size, mask, 0);
+    out->size += header_size + size;
+    out->data[out->size] = '\0';
 }
 
 void ws_put_close(struct buf *out, unsigned code, const char *reason, const uint8_t mask[4])

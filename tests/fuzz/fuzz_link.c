@@ -158,6 +158,12 @@ FUZZ_SEEDS(link_binary_up)
 
 FUZZ_SEEDS(link_binary_down)
 {
+    const uint64_t none = 0;
+    struct buf out = {0};
     encode = link_encode_binary;
     seed_down();
+    link_encode_binary(&(struct link_frame){.type = LINK_WELCOME, .welcome = {.link = 1, .lease = &none, .leases = 1}},
+                       &out);
+    fuzz_seed("lease-of-0", out.data, out.size);
+    buf_done(&out);
 }
