@@ -260,13 +260,25 @@ test('garbage on every socket', async (t) => {
     return Buffer.concat(said).toString('latin1');
   }
 
-  // A WebSocket of the link that sends frames; gives the close code and the last error frame.
+  // docs/protocol.md, "Frames as bytes": of these only an error's fields matter here.
+  function readBytes(data) {
+    const size = data.readUInt16BE(1);
+    return data[0] === 19 ? { type: 'error', code: data.toString('utf8', 3, 3 + size), message: data.toString('utf8', 5 + size) } : {};
+  }
+
+  // A WebSocket of the link that sends frames, as strings or as bytes; gives the close code and the last error frame.
   async function link(role, frames) {
-    const ws = new WebSocket(`ws://127.0.0.1:${net.port}/link/${role}`, [`corten.${role}.v1`]);
+    const bytes = typeof frames[0] !== 'string';
+    const protocol = `corten.${role}.v1${bytes ? '+bin' : ''}`;
+    const ws = new WebSocket(`ws://127.0.0.1:${net.port}/link/${role}`, [protocol]);
     const said = [];
-    ws.on('message', (data) => said.push(JSON.parse(data))).on('error', () => {});
+    ws.on('message', (data, binary) => {
+      assert.equal(binary, bytes);
+      said.push(bytes ? readBytes(data) : JSON.parse(data));
+    }).on('error', () => {});
     const closed = once(ws, 'close');
     await once(ws, 'open');
+    assert.equal(ws.protocol, protocol);
     for (const frame of frames) ws.send(frame);
     const [code] = await closed;
     return { code, error: said.find((one) => one.type === 'error') };
@@ -295,7 +307,8 @@ test('garbage on every socket', async (t) => {
   for (const role of ['miner', 'oracle'])
     await t.test(`a ${role}'s link that breaks the protocol ends in an error frame and close 1008`, async () => {
       for (const frames of [['not json'], ['[]'], ['{"type":"nonsense"}', '{"type":"ack","lease":"1"}'], ['{"type":"hello","version":1}'],
-        [JSON.stringify({ type: 'hello', version: 1, node: `0x${'11'.repeat(20)}`, exchange: `0x${'33'.repeat(32)}`, signature: `0x${'22'.repeat(65)}`, engine: 'ECHO', build: 'x', slots: 1 })]]) {
+        [JSON.stringify({ type: 'hello', version: 1, node: `0x${'11'.repeat(20)}`, exchange: `0x${'33'.repeat(32)}`, signature: `0x${'22'.repeat(65)}`, engine: 'ECHO', build: 'x', slots: 1 })],
+        [Buffer.from('not a frame')], [Buffer.alloc(0)], [Buffer.from([7, 0, 0, 0, 0, 0, 0, 0, 1])], [Buffer.from([1, 0, 0, 0, 1])]]) {
         const { code, error } = await link(role, frames);
         assert.equal(code, 1008, frames[0]);
         assert.ok(error.code && error.message, frames[0]);

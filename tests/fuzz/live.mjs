@@ -24,7 +24,7 @@ const inputs = (target) =>
   readdirSync(new URL(target + '/', corpora)).map((name) => readFileSync(new URL(`${target}/${name}`, corpora)));
 
 const requests = inputs('http_request');
-const frames = [...inputs('link_up'), ...inputs('link_down')];
+const frames = { text: [...inputs('link_up'), ...inputs('link_down')], bytes: [...inputs('link_binary_up'), ...inputs('link_binary_down')] };
 const raw = inputs('ws_server');
 const bodies = ['request_chat', 'request_completion', 'request_native', 'api', 'receipt', 'json'].flatMap(inputs);
 const paths = ['/v1/chat/completions', '/v1/completions', '/v1/models', '/v1/models/a%2fb', '/api/v1/sessions', '/api/v2/tasks',
@@ -48,21 +48,23 @@ function request() {
   return Buffer.from(head + (method === 'GET' ? '\r\n' : sized), 'latin1');
 }
 
-function frame(payload) {
+function frame(payload, form) {
   const mask = randomBytes(4);
   const size = payload.length;
-  const head = size < 126 ? Buffer.from([0x81, 0x80 | size]) : Buffer.from([0x81, 0xfe, size >> 8, size & 255]);
+  const kind = form === 'bytes' ? 0x82 : 0x81;
+  const head = size < 126 ? Buffer.from([kind, 0x80 | size]) : Buffer.from([kind, 0xfe, size >> 8, size & 255]);
   return Buffer.concat([head, mask, payload.map((byte, i) => byte ^ mask[i & 3])]);
 }
 
 function link() {
   const role = pick(['miner', 'oracle']);
+  const form = pick(['text', 'bytes']);
   const head = `GET /link/${role} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n` +
-    `Sec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\nSec-WebSocket-Protocol: corten.${role}.v1\r\n\r\n`;
+    `Sec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\nSec-WebSocket-Protocol: corten.${role}.v1${form === 'bytes' ? '+bin' : ''}\r\n\r\n`;
   const parts = [Buffer.from(head)];
   for (let n = below(6); n > 0; n--) {
-    const payload = below(3) ? pick(frames) : changed(pick(frames));
-    parts.push(below(4) ? frame(payload.subarray(0, 60000)) : changed(pick(raw)));
+    const payload = below(3) ? pick(frames[form]) : changed(pick(frames[form]));
+    parts.push(below(4) ? frame(payload.subarray(0, 60000), form) : changed(pick(raw)));
   }
   return Buffer.concat(parts);
 }

@@ -227,7 +227,7 @@ TEST(link, words_are_made_fit_for_a_frame)
     struct buf out = {0}, words = {0};
     struct link_frame back;
     for (uint32_t i = 0; i < LINK_DETAIL_SIZE_MAX - 1; i++)
-        buf_char(&words, 'x');
+        buf_add(&words, "x", 1);
     buf_text(&words, "\xe2\x82\xac and more");
     words.data[3] = (char)0xff;
     link_encode_binary(&(struct link_frame){.type = LINK_DECLINE, .decline = {.lease = 1, .detail = words.data}}, &out);
