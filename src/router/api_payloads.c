@@ -75,24 +75,24 @@ struct search {
     uint32_t rows;
 };
 
-static bool compare(void *ctx, const struct archived_task *row)
+static bool compare(void *ctx, const struct finished_task *row)
 {
     struct search *search = ctx;
     search->rows++;
-    search->seq = row->seq;
+    search->seq = row->end_seq;
     search->task = row->task;
-    search->found = hash_eq(&row->prompt, search->sha256) || hash_eq(&row->answer, search->sha256);
+    search->found = hash_eq(&row->prompt_digest, search->sha256) || hash_eq(&row->payload_digest, search->sha256);
     return !search->found;
 }
 
 static bool is_of_ended_task(const struct call *call, const struct hash *sha256)
 {
-    struct archive *archive = history_archive(call->api->options.history);
     struct search search = {.sha256 = sha256};
     struct archive_query query = {.by = ARCHIVE_BY_PAYER, .address = call->account, .limit = ARCHIVE_PAGE_MAX};
-    for (uint32_t page = 0; archive && page < SEARCH_PAGES_MAX; page++) {
+    for (uint32_t page = 0; page < SEARCH_PAGES_MAX; page++) {
         search.rows = 0;
-        if (archive_tasks(archive, &query, compare, &search) || search.found || search.rows < ARCHIVE_PAGE_MAX)
+        if (history_tasks(call->api->options.history, &query, compare, &search) || search.found ||
+            search.rows < ARCHIVE_PAGE_MAX)
             break;
         query.before_seq = search.seq;
         query.before_task = search.task;

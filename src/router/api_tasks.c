@@ -33,15 +33,8 @@ static void see_live(const struct call *call, const struct task_view *view, stru
     }
 }
 
-static bool copy_session(void *ctx, const struct archived_task *task)
-{
-    *(uint64_t *)ctx = task->session;
-    return false;
-}
-
 bool task_see(const struct call *call, uint64_t session, uint64_t task, struct seen_task *ret)
 {
-    struct history *history = call->api->options.history;
     struct task_view view;
     if (view_task(core_of(call), task, &view)) {
         if (session != 0 && view.session != session)
@@ -49,12 +42,9 @@ bool task_see(const struct call *call, uint64_t session, uint64_t task, struct s
         see_live(call, &view, ret);
         return task_may_see(call, view.session, &view.payer);
     }
-    struct archive *archive = history_archive(history);
     *ret = (struct seen_task){.live = false};
-    if (session == 0 && (!archive || archive_task_by_id(archive, task, copy_session, &session)))
-        return false;
-    return history_finished(history, session, task, &ret->task) == CX_OK &&
-           task_may_see(call, session, &ret->task.payer);
+    return history_finished(call->api->options.history, session, task, &ret->task) == CX_OK &&
+           task_may_see(call, ret->task.session, &ret->task.payer);
 }
 
 bool task_find(struct call *call, uint32_t session_part, uint32_t task_part, struct seen_task *ret)
@@ -155,13 +145,10 @@ static void put_answers(const struct call *call, struct json_out *out, const str
 
 static void put_receipt_answers(const struct call *call, struct json_out *out, const struct finished_task *t)
 {
-    struct buf json = {0};
     struct receipt *r = malloc(sizeof *r);
     cx_assert(r);
-    if (history_receipt(call->api->options.history, t->session, t->task, &json) == CX_OK &&
-        receipt_read(json.data, json.size, r) == CX_OK)
+    if (history_receipt(call->api->options.history, t->session, t->task, r) == CX_OK)
         put_answers(call, out, r);
-    buf_done(&json);
     free(r);
 }
 
@@ -265,23 +252,15 @@ void api_task(struct call *call)
 /* ---- lists ---- */
 
 struct page {
-    struct finished_task *row;  // [count]; of the archive's columns
+    struct finished_task *row;  // [count]; what lists show
     uint32_t count, cap;
 };
 
-static bool keep_row(void *ctx, const struct archived_task *row)
+static bool keep_row(void *ctx, const struct finished_task *task)
 {
     struct page *page = ctx;
     cx_assert(page->count < page->cap);
-    page->row[page->count++] = (struct finished_task){.session = row->session,
-                                                      .task = row->task,
-                                                      .end_seq = row->seq,
-                                                      .state = (enum task_state)row->state,
-                                                      .payer = row->payer,
-                                                      .submitted_ms = row->submitted_ms,
-                                                      .finished_ms = row->finished_ms,
-                                                      .prompt_digest = row->prompt,
-                                                      .payload_digest = row->answer};
+    page->row[page->count++] = *task;
     return true;
 }
 
@@ -322,7 +301,6 @@ void api_tasks(struct call *call)
 {
     struct archive_query query = {.by = ARCHIVE_BY_SESSION};
     uint64_t limit = API_PAGE_DEFAULT;
-    struct archive *archive = history_archive(call->api->options.history);
     if (!call_id(call, 0, "session_id", &query.session) || !call_query_u64(call, "limit", API_PAGE_MAX, &limit) ||
         !call_query_u64(call, "before_seq", UINT64_MAX, &query.before_seq) ||
         !call_query_u64(call, "before_task", UINT64_MAX, &query.before_task))
@@ -330,7 +308,7 @@ void api_tasks(struct call *call)
     struct page page = {.cap = (uint32_t)limit, .row = calloc(limit, sizeof *page.row)};
     cx_assert(page.row);
     query.limit = page.cap;
-    enum cx_err err = archive ? archive_tasks(archive, &query, keep_row, &page) : CX_OK;
+    enum cx_err err = history_tasks(call->api->options.history, &query, keep_row, &page);
     if (err) {
         free(page.row);
         call_world(call, err, NULL);

@@ -11,7 +11,7 @@
 static void answer_receipt(struct call *call, const struct seen_task *s)
 {
     struct buf json = {0};
-    enum cx_err err = history_receipt(call->api->options.history, s->task.session, s->task.task, &json);
+    enum cx_err err = history_receipt_json(call->api->options.history, s->task.session, s->task.task, &json);
     if (err)
         call_world(call, err, "task_id");
     else
@@ -35,17 +35,15 @@ void api_receipt_of(struct call *call)
 
 /* ---- why ---- */
 
-static bool put_event(void *ctx, const struct archived_event *event)
+static bool put_event(void *ctx, const struct history_event *event)
 {
     struct json_out *out = ctx;
+    const struct event_info *info = event_find(event->event.type);
     json_out_object(out, NULL);
     json_out_u64(out, "seq", event->seq);
     json_out_u64(out, "time_ms", event->time_ms);
-    json_out_text(out, "event", event->name);
-    struct event decoded;
-    const struct event_info *info = event_find_name(event->name);
-    if (info && event_decode(event->body, &decoded) && decoded.type == info->type)
-        fields_json(out, info->name, info->fields, &decoded.network_opened);
+    json_out_text(out, "event", info->name);
+    fields_json(out, info->name, info->fields, &event->event.network_opened);
     json_out_end(out);
     return true;
 }
@@ -55,15 +53,13 @@ static void why_task(struct call *call)
     struct seen_task s;
     if (!task_find(call, 0, 0, &s))
         return;
-    struct archive *archive = history_archive(call->api->options.history);
     struct buf body = {0};
     struct json_out out;
     json_out_init(&out, &body);
     json_out_object(&out, NULL);
     task_put_head(&out, &s.task);
     json_out_array(&out, "events");
-    enum cx_err err =
-        archive ? archive_task_events(archive, s.task.session, s.task.task, put_event, &out) : CX_NOT_FOUND;
+    enum cx_err err = history_task_events(call->api->options.history, s.task.task, put_event, &out);
     json_out_end(&out);
     json_out_end(&out);
     if (err)
@@ -106,7 +102,6 @@ static void why_node(struct call *call)
         call_refuse(call, VERDICT_NODE_UNKNOWN, "node");
         return;
     }
-    struct archive *archive = history_archive(call->api->options.history);
     struct buf body = {0};
     struct json_out out;
     json_out_init(&out, &body);
@@ -117,7 +112,7 @@ static void why_node(struct call *call)
     json_out_u64(&out, "since_ms", node.since_ms);
     json_out_u64(&out, "retry_ms", node.retry_ms);
     json_out_array(&out, "events");
-    enum cx_err err = archive ? archive_node_events(archive, &address, WHY_NODE_EVENTS, put_event, &out) : CX_NOT_FOUND;
+    enum cx_err err = history_node_events(call->api->options.history, &address, WHY_NODE_EVENTS, put_event, &out);
     json_out_end(&out);
     json_out_end(&out);
     if (err)

@@ -29,7 +29,7 @@ static void put_corten(const struct completion *c, struct json_out *out, const s
     json_out_u64(out, "seq", end->seq);
     out_urn(out, "urn", &end->payload_digest);
     struct buf receipt = {0};
-    if (history_receipt(c->call->api->options.history, end->session, end->task, &receipt) == CX_OK)
+    if (history_receipt_json(c->call->api->options.history, end->session, end->task, &receipt) == CX_OK)
         json_out_raw(out, "receipt", receipt.data, receipt.size);
     else
         json_out_null(out, "receipt");

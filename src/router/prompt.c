@@ -114,32 +114,20 @@ static void say_accepted(struct prompt *p)
 static struct task_sink sink_of(struct prompt *p);
 static void find_session(struct prompt *p);
 
-struct found {
-    uint64_t session, task;
-};
-
-static bool take_session(void *ctx, const struct archived_task *task)
-{
-    *(struct found *)ctx = (struct found){.session = task->session, .task = task->task};
-    return false;
-}
-
-/* The reference named a task that has ended: its answer is in the archive. */
+/* The reference named a task that has ended. */
 static void watch_ended(struct prompt *p)
 {
     struct api *api = p->api;
-    struct archive *archive = history_archive(api->options.history);
-    struct found found = {0};
+    uint64_t session, task;
     struct api_error error = {.task = p->task};
     const struct task_sink to = sink_of(p);
     task_watch_close(p->watch, false);
     p->watch = NULL;
-    enum cx_err err =
-        archive ? archive_task_by_reference(archive, &p->account, &p->reference, take_session, &found) : CX_NOT_FOUND;
+    enum cx_err err = history_by_reference(api->options.history, &p->account, &p->reference, &session, &task);
     if (!err) {
-        p->session = found.session;
-        p->task = found.task;
-        err = tasks_watch(api->options.tasks, found.session, found.task, NULL, &to, &p->watch);
+        p->session = session;
+        p->task = task;
+        err = tasks_watch(api->options.tasks, session, task, NULL, &to, &p->watch);
     }
     if (!err) {
         say_accepted(p);

@@ -4,13 +4,14 @@
 #include <unistd.h>
 
 #include "base/db.h"
+#include "core/limits.h"
 #include "fuzz/fuzz.h"
 #include "fuzz/fuzz_world.h"
 #include "ledger/archive.h"
 #include "ledger/backend.h"
 #include "ledger/ledger_tool.h"
 #include "ledger/sqlite_store.h"
-#include "router/history.h"
+#include "router/history_parts.h"
 
 #define NETWORK 7
 
@@ -347,15 +348,22 @@ FUZZ_SEEDS(ledger_sqlite)
 
 /* ---- the archive ---- */
 
-static struct buf archive_bytes, archive_task_body;
+static struct buf archive_bytes, archive_body, archive_line;
 static uint64_t archived_session, archived_task_id;
 
-static bool keep_task(void *ctx, const struct archived_task *task)
+static bool keep_ids(void *ctx, const struct archived_task *task)
 {
     (void)ctx;
     archived_session = task->session;
     archived_task_id = task->task;
-    buf_add(&archive_task_body, task->body.data, task->body.size);
+    return false;
+}
+
+static bool keep_task(void *ctx, const struct archived_task *task)
+{
+    (void)ctx;
+    buf_add(&archive_body, task->body.data, task->body.size);
+    buf_add(&archive_line, task->line.data, task->line.size);
     return false;
 }
 
@@ -372,23 +380,28 @@ static void make_archive(void)
     world_tell(history_listener(history));
     history_close(history);
     FUZZ_CHECK(archive_open(path, NETWORK, &archive) == CX_OK);
-    struct archive_query query = {.by = ARCHIVE_ALL, .limit = 1};
-    FUZZ_CHECK(archive_tasks(archive, &query, keep_task, NULL) == CX_OK && archived_task_id > 0);
+    struct archive_query query = {.by = ARCHIVE_BY_PAYER, .address = test_address('U', 1), .limit = 1};
+    FUZZ_CHECK(archive_tasks(archive, &query, keep_ids, NULL) == CX_OK && archived_task_id > 0);
+    FUZZ_CHECK(archive_task(archive, archived_task_id, keep_task, NULL) == CX_OK);
     archive_close(archive);
     archive_bytes = read_file(path);
 }
 
 static bool see_task(void *ctx, const struct archived_task *task)
 {
-    *(uint64_t *)ctx += task->node_count + task->body.size;
-    for (uint32_t i = 0; i < task->node_count; i++)
-        *(uint64_t *)ctx += task->node[i].b[0];
+    *(uint64_t *)ctx += task->body.size + task->line.size;
     return true;
 }
 
 static bool see_event(void *ctx, const struct archived_event *event)
 {
-    *(uint64_t *)ctx += strlen(event->name) + event->body.size;
+    *(uint64_t *)ctx += event->body.size;
+    return true;
+}
+
+static bool see_verdict(void *ctx, const struct archived_verdict *verdict)
+{
+    *(uint64_t *)ctx += verdict->body.size;
     return true;
 }
 
@@ -396,22 +409,43 @@ static void ask_archive(const char *path)
 {
     struct archive *archive = NULL;
     uint64_t seen = 0;
-    uint32_t removed;
+    bool more;
     struct address address = test_address('U', 1);
     if (archive_open(path, NETWORK, &archive))
         return;
-    for (int by = ARCHIVE_ALL; by <= ARCHIVE_BY_NODE; by++) {
+    for (int by = ARCHIVE_BY_SESSION; by <= ARCHIVE_BY_NODE; by++) {
         struct archive_query query = {
             .by = (enum archive_by)by, .session = archived_session, .address = address, .limit = 9};
         (void)archive_tasks(archive, &query, see_task, &seen);
-        address = test_address('M', 1);
+        address = by == ARCHIVE_BY_SESSION ? address : test_address('M', 1);
     }
-    (void)archive_task(archive, archived_session, archived_task_id, see_task, &seen);
-    (void)archive_task_by_id(archive, archived_task_id, see_task, &seen);
-    (void)archive_task_events(archive, archived_session, archived_task_id, see_event, &seen);
-    (void)archive_node_events(archive, &address, 9, see_event, &seen);
-    (void)archive_forget(archive, UINT64_MAX, &removed);
+    (void)archive_task(archive, archived_task_id, see_task, &seen);
+    (void)archive_task_events(archive, archived_task_id, UINT64_MAX, see_event, &seen);
+    (void)archive_task_verdicts(archive, archived_task_id, UINT64_MAX, see_verdict, &seen);
+    (void)archive_node_events(archive, &address, UINT64_MAX, 9, see_event, &seen);
+    (void)archive_forget(archive, UINT64_MAX, &more);
     archive_close(archive);
+}
+
+static bool see_line(void *ctx, const struct history_event *event)
+{
+    *(uint64_t *)ctx += event->seq;
+    FUZZ_CHECK(event_find(event->event.type));
+    return true;
+}
+
+static bool see_row(void *ctx, const struct finished_task *task)
+{
+    *(uint64_t *)ctx += task->end_seq;
+    FUZZ_CHECK(term_name(TERM_task_state, task->state));
+    return true;
+}
+
+/* Whatever the archive gave, a client can read what is shown of it. */
+static void check_receipt(const struct buf *json)
+{
+    static struct receipt receipt;
+    FUZZ_CHECK(receipt_read(json->data, json->size, &receipt) == CX_OK);
 }
 
 static void ask_history(const char *path)
@@ -420,46 +454,56 @@ static void ask_history(const char *path)
     struct finished_task task;
     struct audited_answer audited;
     struct buf receipt = {0};
+    uint64_t seen = 0;
+    struct address node = test_address('M', 1);
+    const struct archive_query query = {.by = ARCHIVE_BY_SESSION, .session = archived_session, .limit = 9};
     FUZZ_CHECK(history_open(&(struct history_options){.archive_path = path}, &history) == CX_OK);
     world_tell(history_listener(history));
     (void)history_finished(history, archived_session, archived_task_id, &task);
-    if (history_receipt(history, archived_session, archived_task_id, &receipt) == CX_OK)
-        FUZZ_CHECK(receipt.size > 0);
+    if (history_receipt_json(history, archived_session, archived_task_id, &receipt) == CX_OK)
+        check_receipt(&receipt);
+    (void)history_task_events(history, archived_task_id, see_line, &seen);
+    (void)history_node_events(history, &node, 9, see_line, &seen);
+    (void)history_tasks(history, &query, see_row, &seen);
     for (uint64_t audit = 0; audit < 3; audit++)
         (void)history_audited(history, audit, 1, &audited);
     buf_done(&receipt);
     history_close(history);
 }
 
-static void set_body(const char *path, struct span body)
+static void set_column(const char *path, const char *sql, struct span bytes)
 {
     sqlite3 *db = NULL;
     sqlite3_stmt *stmt = NULL;
     FUZZ_CHECK(db_open(path, DB_WRITE, &db) == CX_OK);
-    FUZZ_CHECK(db_prepare(db, "UPDATE task SET body = ?1", &stmt) == CX_OK);
-    sqlite3_bind_blob(stmt, 1, body.size ? (const void *)body.data : "", (int)body.size, SQLITE_STATIC);
+    FUZZ_CHECK(db_prepare(db, sql, &stmt) == CX_OK);
+    sqlite3_bind_blob(stmt, 1, bytes.size ? (const void *)bytes.data : "", (int)bytes.size, SQLITE_STATIC);
     FUZZ_CHECK(db_run(stmt) == CX_OK);
     sqlite3_finalize(stmt);
     db_close(db);
 }
 
-FUZZ(archive, "an archive with bytes turned, or with any text for a task's body, is read without harm or refused")
+/* 0: bytes of the file are turned; else what is put into every row of a column. */
+static const char *const columns[] = {NULL, "UPDATE task SET body = ?1", "UPDATE task SET line = ?1",
+                                      "UPDATE event SET body = ?1"};
+
+FUZZ(archive, "an archive with bytes turned, or with any bytes in a column, is read without harm or refused")
 {
     make_archive();
     struct fuzz_in in = {data, size};
-    bool is_body = fuzz_u8(&in) & 1;
+    const char *column = columns[fuzz_u8(&in) % ARRAY_COUNT(columns)];
     struct buf bytes = {0};
     char path[128];
     snprintf(path, sizeof path, "%s", path_of("archive.db"));
-    if (is_body)
+    if (column)
         buf_add(&bytes, archive_bytes.data, archive_bytes.size);
     else
         bytes = changed(&archive_bytes, &in);
-    struct span body = fuzz_rest(&in);
+    struct span rest = fuzz_rest(&in);
     for (int who = 0; who < 2; who++) {  // each changes the file
         write_file(path, &bytes);
-        if (is_body)
-            set_body(path, body);
+        if (column)
+            set_column(path, column, rest);
         if (who == 0)
             ask_archive(path);
         else
@@ -468,14 +512,85 @@ FUZZ(archive, "an archive with bytes turned, or with any text for a task's body,
     buf_done(&bytes);
 }
 
+static void seed_column(const char *name, char column, const struct buf *bytes)
+{
+    struct buf seed = {0};
+    buf_add(&seed, &column, 1);
+    buf_add(&seed, bytes->data, bytes->size);
+    fuzz_seed(name, seed.data, seed.size);
+    buf_done(&seed);
+}
+
 FUZZ_SEEDS(archive)
 {
     make_archive();
-    struct buf body = {0};
-    buf_add(&body, "\1", 1);
-    buf_add(&body, archive_task_body.data, archive_task_body.size);
-    fuzz_seed("body", body.data, body.size);
+    struct receipt_answer answer = {.price_in = PRICE_MAX + 1};
+    struct buf dear = {0};
+    history_body_encode(&(struct history_task){.answer = &answer, .answers = 1}, &dear);
+    seed_column("price-beyond-its-bound", 1, &dear);
+    buf_done(&dear);
+    seed_column("body", 1, &archive_body);
+    seed_column("line", 2, &archive_line);
+    seed_column("event", 3, &(struct buf){.data = "\0\x64\0\0\0\0\0\0\0\1", .size = 10});
     fuzz_seed("whole", "\0\0", 2);
     fuzz_seed("one-bit", "\0\0\0\0\x20\0\1", 7);
-    buf_done(&body);
+}
+
+/* ---- what its rows hold ---- */
+
+FUZZ(history_body, "a task's row is refused, or is read, written and read the same")
+{
+    struct history_task task = {0};
+    struct buf again = {0};
+    const struct archived_task row = {.state = TASK_COMPLETED, .body = {data, (uint32_t)size}};
+    if (history_body_decode(&row, &task) == CX_OK) {
+        history_body_encode(&task, &again);
+        FUZZ_CHECK(again.size == size && memcmp(again.data, data, size) == 0);
+    }
+    history_task_done(&task);
+    buf_done(&again);
+}
+
+FUZZ_SEEDS(history_body)
+{
+    struct receipt_answer answer[2] = {{.lease = 1, .has_signature = true, .record_size = 5},
+                                       {.lease = 2, .is_answer = true, .accepted = true, .pending = true}};
+    struct history_task task = {.answer = answer, .redundancy = 3, .quorum = 2};
+    struct buf out = {0};
+    for (task.answers = 0; task.answers <= 2; task.answers++) {
+        static const char *const names[] = {"none", "one", "two"};
+        buf_reset(&out);
+        history_body_encode(&task, &out);
+        fuzz_seed(names[task.answers], out.data, out.size);
+    }
+    buf_add(&out, "", 1);
+    fuzz_seed("two-and-more", out.data, out.size);
+    buf_done(&out);
+}
+
+FUZZ(history_line, "a time-line is refused, or is events that are written the same; so is a verdict")
+{
+    struct bytes_reader reader;
+    struct history_event event;
+    struct receipt_verdict verdict;
+    struct span body;
+    uint8_t again[EVENT_SIZE_MAX], verdict_again[HISTORY_VERDICT_SIZE];
+    bool good = history_line_open((struct span){data, (uint32_t)size}, &reader);
+    while (good && history_line_next(&reader, &event, &body))
+        FUZZ_CHECK(event_encode(&event.event, again) == body.size && memcmp(again, body.data, body.size) == 0);
+    if (history_verdict_decode((struct span){data, (uint32_t)size}, &verdict)) {
+        history_verdict_encode(&verdict, verdict_again);
+        FUZZ_CHECK(size == HISTORY_VERDICT_SIZE && memcmp(verdict_again, data, size) == 0);
+    }
+}
+
+FUZZ_SEEDS(history_line)
+{
+    make_archive();
+    const struct receipt_verdict verdict = {.audit = 1, .lease = 2, .seq = 3, .finding = FINDING_PASS};
+    uint8_t bytes[HISTORY_VERDICT_SIZE + 1] = {0};
+    history_verdict_encode(&verdict, bytes);
+    fuzz_seed("line", archive_line.data, archive_line.size);
+    fuzz_seed("verdict", bytes, HISTORY_VERDICT_SIZE);
+    fuzz_seed("verdict-and-more", bytes, sizeof bytes);
 }

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/db.h"
 #include "ledger/archive.h"
 #include "lib/test.h"
 
@@ -54,35 +55,38 @@ static struct archived_task make_task(uint64_t n)
                                  .prompt = {{1, (uint8_t)n}},
                                  .node = nodes,
                                  .node_count = 2,
-                                 .body = span_of("{\"a\":1}")};
+                                 .body = span_of("a body"),
+                                 .line = span_of("a line")};
     if (n % 3 == 0)
         task.reference = (struct hash){{9, (uint8_t)n}};
     return task;
 }
 
+/* Its last event and a verdict come after its end, and a node's own event. */
 static void put(struct archive *archive, uint64_t n)
 {
     struct archived_task task = make_task(n);
-    struct archived_event event = {.seq = task.seq - 1,
+    struct archived_event event = {.seq = task.seq,
                                    .time_ms = 1000 * n,
-                                   .session = task.session,
                                    .task = task.task,
                                    .node = address_of((uint8_t)n),
-                                   .name = "task_acked",
-                                   .body = span_of("{}")};
-    CHECK_EQ(archive_begin(archive, task.seq), CX_OK);
-    CHECK_EQ(archive_event_put(archive, &event), CX_OK);
-    event.seq++;
-    event.node = (struct address){0};
-    event.name = "task_completed";
+                                   .body = span_of("audit_drawn")};
+    const struct archived_verdict verdict = {
+        .seq = task.seq, .time_ms = 1000 * n, .task = task.task, .body = span_of("passed")};
+    CHECK_EQ(archive_begin(archive), CX_OK);
+    CHECK_EQ(archive_task_put(archive, &task), CX_OK);
     CHECK_EQ(archive_event_put(archive, &event), CX_OK);
     event.index = 1;
-    event.session = event.task = 0;
-    event.node = address_of(100);
-    event.name = "node_released";
+    event.node = (struct address){0};
+    event.body = span_of("reference_forgotten");
     CHECK_EQ(archive_event_put(archive, &event), CX_OK);
-    CHECK_EQ(archive_task_put(archive, &task), CX_OK);
-    CHECK_EQ(archive_commit(archive), CX_OK);
+    event.index = 2;
+    event.task = 0;
+    event.node = address_of(100);
+    event.body = span_of("node_released");
+    CHECK_EQ(archive_event_put(archive, &event), CX_OK);
+    CHECK_EQ(archive_verdict_put(archive, &verdict), CX_OK);
+    CHECK_EQ(archive_commit(archive, task.seq), CX_OK);
 }
 
 struct seen {
@@ -92,9 +96,8 @@ struct seen {
     uint32_t count;
 };
 
-static bool see_task(void *ctx, const struct archived_task *task)
+static void see_row(struct seen *seen, const struct archived_task *task)
 {
-    struct seen *seen = ctx;
     size_t size = strlen(seen->text);
     snprintf(seen->text + size, sizeof seen->text - size, "%d ", (int)(task->seq / 10));
     struct archived_task want = make_task(task->seq / 10);
@@ -107,27 +110,51 @@ static bool see_task(void *ctx, const struct archived_task *task)
     CHECK_EQ(task->finished_ms, want.finished_ms);
     CHECK_MEM(&task->prompt, &want.prompt, sizeof want.prompt);
     CHECK_MEM(&task->answer, &want.answer, sizeof want.answer);
-    CHECK_EQ(task->node_count, want.node_count);
-    CHECK_MEM(task->node, want.node, want.node_count * sizeof *want.node);
-    CHECK_EQ(task->body.size, want.body.size);
-    CHECK_MEM(task->body.data, want.body.data, want.body.size);
     seen->seq = task->seq;
     seen->task = task->task;
-    return ++seen->count != seen->enough;
+    seen->count++;
+}
+
+static bool see_task(void *ctx, const struct archived_task *task)
+{
+    struct seen *seen = ctx;
+    see_row(seen, task);
+    return seen->count != seen->enough;
+}
+
+static bool see_whole(void *ctx, const struct archived_task *task)
+{
+    struct archived_task want = make_task(task->seq / 10);
+    CHECK_EQ(task->body.size, want.body.size);
+    CHECK_MEM(task->body.data, want.body.data, want.body.size);
+    CHECK_EQ(task->line.size, want.line.size);
+    CHECK_MEM(task->line.data, want.line.data, want.line.size);
+    return see_task(ctx, task);
 }
 
 static bool see_event(void *ctx, const struct archived_event *event)
 {
     struct seen *seen = ctx;
     size_t size = strlen(seen->text);
-    snprintf(seen->text + size, sizeof seen->text - size, "%d.%u %s ", (int)event->seq, event->index, event->name);
+    snprintf(seen->text + size, sizeof seen->text - size, "%d.%u %.*s ", (int)event->seq, event->index,
+             (int)event->body.size, (const char *)event->body.data);
+    return ++seen->count != seen->enough;
+}
+
+static bool see_verdict(void *ctx, const struct archived_verdict *verdict)
+{
+    struct seen *seen = ctx;
+    size_t size = strlen(seen->text);
+    snprintf(seen->text + size, sizeof seen->text - size, "%d %.*s ", (int)verdict->seq, (int)verdict->body.size,
+             (const char *)verdict->body.data);
+    CHECK_EQ(verdict->time_ms, verdict->seq * 100);
     return ++seen->count != seen->enough;
 }
 
 static void check_page(struct archive *archive, struct archive_query query, const char *want, struct seen *ret_seen)
 {
     struct seen seen = {.count = 0};
-    CHECK_EQ(archive_tasks(archive, &query, see_task, &seen), CX_OK);
+    CHECK_EQ(archive_tasks(archive, &query, query.by == ARCHIVE_BY_NODE ? see_whole : see_task, &seen), CX_OK);
     CHECK_STR(seen.text, want);
     if (ret_seen)
         *ret_seen = seen;
@@ -141,15 +168,15 @@ static struct archive *with_ten_tasks(const char *at)
     return archive;
 }
 
+#define ALL_OF_100 ((struct archive_query){.by = ARCHIVE_BY_NODE, .address = address_of(100), .limit = 100})
+
 TEST(archive, finds_a_task_in_each_way)
 {
     struct archive *archive = with_ten_tasks(path());
     struct seen seen = {.count = 0};
-    CHECK_EQ(archive_task(archive, SESSION + 1, task_id(3), see_task, &seen), CX_OK);
+    CHECK_EQ(archive_task(archive, task_id(3), see_whole, &seen), CX_OK);
     CHECK_STR(seen.text, "3 ");
-    CHECK_EQ(archive_task(archive, SESSION, task_id(3), see_task, &seen), CX_NOT_FOUND);
-    CHECK_EQ(archive_task_by_id(archive, task_id(4), see_task, &seen), CX_OK);
-    CHECK_EQ(archive_task_by_id(archive, task_id(3) + 1, see_task, &seen), CX_NOT_FOUND);
+    CHECK_EQ(archive_task(archive, task_id(3) + 1, see_whole, &seen), CX_NOT_FOUND);
     struct archived_task task = make_task(3);
     seen = (struct seen){.count = 0};
     CHECK_EQ(archive_task_by_reference(archive, &task.payer, &task.reference, see_task, &seen), CX_OK);
@@ -157,7 +184,6 @@ TEST(archive, finds_a_task_in_each_way)
     struct address other = address_of(9);
     CHECK_EQ(archive_task_by_reference(archive, &other, &task.reference, see_task, &seen), CX_NOT_FOUND);
 
-    check_page(archive, (struct archive_query){.by = ARCHIVE_ALL, .limit = 100}, "10 9 8 7 6 5 4 3 2 1 ", NULL);
     check_page(archive, (struct archive_query){.by = ARCHIVE_BY_SESSION, .session = SESSION, .limit = 100},
                "10 8 6 4 2 ", NULL);
     check_page(archive, (struct archive_query){.by = ARCHIVE_BY_PAYER, .address = address_of(2), .limit = 100},
@@ -181,7 +207,7 @@ TEST(archive, gives_pages_without_gaps)
         query.before_task = seen.task;
     }
     struct seen seen = {.enough = 2};
-    query = (struct archive_query){.by = ARCHIVE_ALL, .limit = 100};
+    query = ALL_OF_100;
     CHECK_EQ(archive_tasks(archive, &query, see_task, &seen), CX_OK);
     CHECK_STR(seen.text, "10 9 ");
     archive_close(archive);
@@ -191,87 +217,115 @@ TEST(archive, tells_what_happened)
 {
     struct archive *archive = with_ten_tasks(path());
     struct seen seen = {.count = 0};
-    CHECK_EQ(archive_task_events(archive, SESSION, task_id(2), see_event, &seen), CX_OK);
-    CHECK_STR(seen.text, "19.0 task_acked 20.0 task_completed ");
+    CHECK_EQ(archive_task_events(archive, task_id(2), 20, see_event, &seen), CX_OK);
+    CHECK_STR(seen.text, "20.0 audit_drawn 20.1 reference_forgotten ");
     seen = (struct seen){.count = 0};
+    CHECK_EQ(archive_task_events(archive, task_id(2), 19, see_event, &seen), CX_OK);
+    CHECK_STR(seen.text, "");
     struct address node = address_of(100);
-    CHECK_EQ(archive_node_events(archive, &node, 2, see_event, &seen), CX_OK);
-    CHECK_STR(seen.text, "100.1 node_released 90.1 node_released ");
+    CHECK_EQ(archive_node_events(archive, &node, UINT64_MAX, 2, see_event, &seen), CX_OK);
+    CHECK_STR(seen.text, "100.2 node_released 90.2 node_released ");
+    seen = (struct seen){.count = 0};
+    CHECK_EQ(archive_node_events(archive, &node, 85, 1, see_event, &seen), CX_OK);
+    CHECK_STR(seen.text, "80.2 node_released ");
     node = address_of(7);
     seen = (struct seen){.count = 0};
-    CHECK_EQ(archive_node_events(archive, &node, 9, see_event, &seen), CX_OK);
-    CHECK_STR(seen.text, "69.0 task_acked ");
+    CHECK_EQ(archive_node_events(archive, &node, UINT64_MAX, 9, see_event, &seen), CX_OK);
+    CHECK_STR(seen.text, "70.0 audit_drawn ");
+    seen = (struct seen){.count = 0};
+    CHECK_EQ(archive_task_verdicts(archive, task_id(4), UINT64_MAX, see_verdict, &seen), CX_OK);
+    CHECK_STR(seen.text, "40 passed ");
+    seen = (struct seen){.count = 0};
+    CHECK_EQ(archive_task_verdicts(archive, task_id(4), 39, see_verdict, &seen), CX_OK);
+    CHECK_STR(seen.text, "");
     archive_close(archive);
 }
 
-TEST(archive, passes_over_what_it_has)
+TEST(archive, notes_how_far_it_has_come)
 {
     struct archive *archive = with_ten_tasks(path());
     CHECK_EQ(archive_seq(archive), 100);
     archive_close(archive);
     archive = open_archive(path());
     CHECK_EQ(archive_seq(archive), 100);
-    for (uint64_t n = 8; n <= 12; n++)  // a replay that begins further back
-        put(archive, n);
-    CHECK_EQ(archive_seq(archive), 120);
-    check_page(archive, (struct archive_query){.by = ARCHIVE_ALL, .limit = 5}, "12 11 10 9 8 ", NULL);
-    struct seen seen = {.count = 0};
-    CHECK_EQ(archive_task_events(archive, SESSION + 1, task_id(9), see_event, &seen), CX_OK);
-    CHECK_EQ(seen.count, 2);
+    struct archived_task task = make_task(11);
+    CHECK_EQ(archive_begin(archive), CX_OK);
+    CHECK_EQ(archive_task_put(archive, &task), CX_OK);
+    archive_rollback(archive);
+    CHECK_EQ(archive_seq(archive), 100);
+    check_page(archive, ALL_OF_100, "10 9 8 7 6 5 4 3 2 1 ", NULL);
     archive_close(archive);
 }
 
-static bool see_replaced(void *ctx, const struct archived_task *task)
+TEST(archive, is_read_beside_its_writer)
 {
-    uint32_t *found = ctx;
-    CHECK_EQ(task->task, task_id(4));
-    CHECK_EQ(task->seq, 110);
-    CHECK_EQ(task->node_count, 1);
-    ++*found;
-    return true;
+    struct archive *archive = with_ten_tasks(path()), *reader = NULL;
+    CHECK_EQ(archive_open_reader(path(), &reader), CX_OK);
+    check_page(reader, ALL_OF_100, "10 9 8 7 6 5 4 3 2 1 ", NULL);
+    struct archived_task task = make_task(11);
+    CHECK_EQ(archive_begin(archive), CX_OK);
+    CHECK_EQ(archive_task_put(archive, &task), CX_OK);
+    check_page(reader, ALL_OF_100, "10 9 8 7 6 5 4 3 2 1 ", NULL);
+    CHECK_EQ(archive_commit(archive, 110), CX_OK);
+    check_page(reader, ALL_OF_100, "11 10 9 8 7 6 5 4 3 2 1 ", NULL);
+    archive_close(reader);
+    archive_close(archive);
 }
 
-TEST(archive, replaces_a_task_that_changes)
+TEST(archive, takes_no_row_beyond_its_bounds)
 {
-    struct archive *archive = with_ten_tasks(path());
-    struct archived_task task = make_task(4);
-    struct address only = address_of(50);
-    task.seq = 110;
-    task.node = &only;
-    task.node_count = 1;
-    CHECK_EQ(archive_begin(archive, 110), CX_OK);
-    CHECK_EQ(archive_task_put(archive, &task), CX_OK);
-    CHECK_EQ(archive_commit(archive), CX_OK);
-    check_page(archive, (struct archive_query){.by = ARCHIVE_BY_NODE, .address = address_of(4), .limit = 9}, "", NULL);
-    struct archive_query query = {.by = ARCHIVE_BY_NODE, .address = address_of(50), .limit = 9};
-    uint32_t found = 0;
-    CHECK_EQ(archive_tasks(archive, &query, see_replaced, &found), CX_OK);
-    CHECK_EQ(found, 1);
-    static char body[ARCHIVE_BODY_SIZE_MAX + 1];
-    task.body = (struct span){(const uint8_t *)body, sizeof body};
-    CHECK_EQ(archive_begin(archive, 111), CX_OK);
+    struct archive *archive = open_archive(":memory:");
+    static char bytes[ARCHIVE_BODY_SIZE_MAX + 1];
+    struct archived_task task = make_task(1);
+    CHECK_EQ(archive_begin(archive), CX_OK);
+    task.body = (struct span){(const uint8_t *)bytes, sizeof bytes};
     CHECK_EQ(archive_task_put(archive, &task), CX_TOO_LARGE);
-    CHECK_EQ(archive_commit(archive), CX_OK);
+    task.body = (struct span){0};
+    task.line = (struct span){(const uint8_t *)bytes, sizeof bytes};
+    CHECK_EQ(archive_task_put(archive, &task), CX_TOO_LARGE);
+    const struct archived_event event = {.seq = 1, .body = task.line};
+    CHECK_EQ(archive_event_put(archive, &event), CX_TOO_LARGE);
+    archive_rollback(archive);
     archive_close(archive);
 }
 
 TEST(archive, forgets_the_oldest)
 {
     struct archive *archive = with_ten_tasks(path());
-    uint32_t removed = 0;
-    CHECK_EQ(archive_forget(archive, 4005, &removed), CX_OK);
-    CHECK_EQ(removed, 3);
-    check_page(archive, (struct archive_query){.by = ARCHIVE_ALL, .limit = 100}, "10 9 8 7 6 5 4 ", NULL);
+    bool more = true;
+    CHECK_EQ(archive_forget(archive, 4005, &more), CX_OK);
+    CHECK(!more);
+    check_page(archive, ALL_OF_100, "10 9 8 7 6 5 4 ", NULL);
     check_page(archive, (struct archive_query){.by = ARCHIVE_BY_NODE, .address = address_of(2), .limit = 100}, "",
                NULL);
     struct seen seen = {.count = 0};
-    CHECK_EQ(archive_task_events(archive, SESSION, task_id(2), see_event, &seen), CX_OK);
+    CHECK_EQ(archive_task(archive, task_id(2), see_whole, &seen), CX_NOT_FOUND);
+    CHECK_EQ(archive_task_events(archive, task_id(2), UINT64_MAX, see_event, &seen), CX_OK);
+    CHECK_EQ(archive_task_verdicts(archive, task_id(2), UINT64_MAX, see_verdict, &seen), CX_OK);
     CHECK_STR(seen.text, "");
     struct address node = address_of(100);
-    CHECK_EQ(archive_node_events(archive, &node, 100, see_event, &seen), CX_OK);
+    CHECK_EQ(archive_node_events(archive, &node, UINT64_MAX, 100, see_event, &seen), CX_OK);
     CHECK_EQ(seen.count, 6);  // of the entries 50 to 100: 4,000 ms is before 4,005
-    CHECK_EQ(archive_forget(archive, 4005, &removed), CX_OK);
-    CHECK_EQ(removed, 0);
+    seen = (struct seen){.count = 0};
+    CHECK_EQ(archive_task_verdicts(archive, task_id(5), UINT64_MAX, see_verdict, &seen), CX_OK);
+    CHECK_STR(seen.text, "50 passed ");
+    archive_close(archive);
+}
+
+TEST(archive, forgets_in_steps)
+{
+    struct archive *archive = open_archive(":memory:");
+    bool more = false;
+    for (uint64_t n = 1; n <= ARCHIVE_FORGET_STEP_MAX + 1; n++)
+        put(archive, n);
+    CHECK_EQ(archive_forget(archive, UINT64_MAX, &more), CX_OK);
+    CHECK(more);
+    struct seen seen = {.count = 0};
+    struct archive_query all = ALL_OF_100;
+    CHECK_EQ(archive_tasks(archive, &all, see_task, &seen), CX_OK);
+    CHECK_EQ(seen.count, 1);
+    CHECK_EQ(archive_forget(archive, UINT64_MAX, &more), CX_OK);
+    CHECK(!more);
     archive_close(archive);
 }
 
@@ -288,6 +342,19 @@ TEST(archive, is_of_one_network_and_one_kind)
     CHECK_EQ(fclose(file), 0);
     CHECK_EQ(archive_open(path(), NETWORK, &archive), CX_CORRUPT);
     CHECK(strstr(cx_detail(), "rebuilt"));
+}
+
+TEST(archive, is_of_one_format)
+{
+    struct archive *archive = with_ten_tasks(path());
+    sqlite3 *db = NULL;
+    archive_close(archive);
+    CHECK_EQ(db_open(path(), DB_WRITE, &db), CX_OK);
+    CHECK_EQ(db_exec(db, "PRAGMA user_version = 2"), CX_OK);
+    db_close(db);
+    CHECK_EQ(archive_open(path(), NETWORK, &archive), CX_UNSUPPORTED);
+    CHECK(strstr(cx_detail(), "format 2, not 3"));
+    CHECK_EQ(archive_open(path(), NETWORK + 1, &archive), CX_INVALID);  // not to be removed
 }
 
 TEST(archive, is_removed_with_its_log_and_begins_again)

@@ -1,0 +1,45 @@
+/* archive_parts.h - within src/ledger/archive*: the handle and its statements.
+ *
+ * Tasks, events and verdicts are put in the order of the ledger, whose time never decreases: by `place`, by (seq, idx)
+ * and by seq they stand in the order of their time as well, so that the oldest are the first. What is found in another
+ * way has an index, and nothing else has.
+ */
+#ifndef CORTEN_LEDGER_ARCHIVE_PARTS_H
+#define CORTEN_LEDGER_ARCHIVE_PARTS_H
+
+#include "base/db.h"
+#include "ledger/archive.h"
+
+enum archive_statement {
+    SET_SEQ,
+    PUT_TASK,
+    PUT_NODE,
+    PUT_EVENT,
+    PUT_VERDICT,
+    ONE_TASK,
+    BY_REFERENCE,
+    PAGE_SESSION,
+    PAGE_PAYER,
+    PAGE_NODE,
+    TASK_EVENTS,
+    TASK_VERDICTS,
+    NODE_EVENTS,
+    OLDEST,
+    DROP_NODE,
+    DROP_TASK,
+    DROP_EVENTS,
+    DROP_VERDICTS,
+    STATEMENT_COUNT,
+};
+
+struct archive {
+    sqlite3 *db;
+    sqlite3_stmt *stmt[STATEMENT_COUNT];  // NULL: not asked for yet
+    uint64_t seq;
+    bool begun;  // between begin and commit
+};
+
+/* Prepared when it is first asked for: readers never write, and most writers never read. */
+enum cx_err archive_statement(struct archive *archive, enum archive_statement which, sqlite3_stmt **ret_stmt);
+
+#endif
