@@ -45,7 +45,7 @@ struct told {
     uint32_t tokens_in, tokens_out;
     struct amount charged;
     const json_t *receipt;  // NULL: none
-    const char *why;  // TOLD_BROKEN
+    const char *why;        // TOLD_BROKEN
 };
 
 /* Starts asking: swarm.tasks prompts, all together. */

@@ -1,11 +1,11 @@
 /* What costs much and is not what is tried here. The linker calls these in place of the functions (--wrap), and they
  * ask the functions themselves where they do not know.
  *
- * Chains of oracles, hashes of short texts, and who made a signature, depend on nothing but the arguments: computed once,
- * and remembered. In most seeds signatures themselves are *sealed*: the signer's address and a keyed hash of it and the
- * digest, which only this program can make; any other bytes are judged as the signatures that they may be. So are public
- * halves of exchanges: two that are sealed agree on a keyed hash of both. One seed in REAL_SEEDS has real ones
- * throughout.
+ * Chains of oracles, hashes of short texts, and who made a signature, depend on nothing but the arguments: computed
+ * once, and remembered. In most seeds signatures themselves are *sealed*: the signer's address and a keyed hash of it
+ * and the digest, which only this program can make; any other bytes are judged as the signatures that they may be. So
+ * are public halves of exchanges: two that are sealed agree on a keyed hash of both. One seed in REAL_SEEDS has real
+ * ones throughout.
  */
 #include <sodium.h>
 #include <string.h>
@@ -171,7 +171,8 @@ enum cx_err __wrap_exchange_agree(const struct exchange_offer *own, enum exchang
 
 /* ---- hashes ---- */
 
-/* Texts that are hashed again and again: names of types, domains, addresses, values of chains, entries that each replica reads. */
+/* Texts that are hashed again and again: names of types, domains, addresses, values of chains, entries that each
+ * replica reads. */
 void __wrap_keccak256(const void *data, size_t size, struct hash *ret_hash)
 {
     static struct {

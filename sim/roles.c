@@ -43,7 +43,8 @@ const char *roles_api_key(uint32_t client)
     return text[client];
 }
 
-/* The end of an oracle's chain is much hashing, and always the same: of the chain that it will use, which is remembered. */
+/* The end of an oracle's chain is much hashing, and always the same: of the chain that it will use, which is
+ * remembered. */
 static const struct hash *chain_end(enum role role, uint32_t number)
 {
     static struct hash ends[2][ROLE_KEYS_MAX];
