@@ -202,7 +202,7 @@ planted:
 
 # ---- the core without a C library ----------------------------------------------------------------
 
-WASM_SRC := $(wildcard src/core/*.c) tools/wasm/replay.c src/crypto/keccak.c src/crypto/blake3.c src/crypto/eip712.c \
+WASM_SRC := $(wildcard src/core/*.c) tools/wasm/replay.c $(wildcard src/crypto/blake3*.c) src/crypto/keccak.c src/crypto/eip712.c \
     $(patsubst %,src/base/%.c,amount arena assert fenwick heap id_map mem prng slots text)
 WASM_OBJ := $(WASM_SRC:%.c=$(BUILD)/wasm/%.o)
 

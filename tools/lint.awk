@@ -22,7 +22,8 @@ BEGIN {
         apart[list[i]] = 1
     # What wasm32 and the replay tools compile without a C library, besides all of src/core.
     count = split("base/amount base/arena base/assert base/bytes base/fenwick base/heap base/hex base/id_map base/mem " \
-        "base/prefetch base/prng base/slots base/text base/types base/utf8 crypto/keccak crypto/blake3 crypto/eip712", list, " ")
+        "base/prefetch base/prng base/slots base/text base/types base/utf8 crypto/keccak crypto/blake3 " \
+        "crypto/blake3_parts crypto/eip712", list, " ")
     for (i = 1; i <= count; i++)
         freestanding[list[i]] = 1
     # The headers that a compiler has without a C library; assert.h for static_assert, in base/assert.h alone.

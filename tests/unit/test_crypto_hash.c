@@ -100,6 +100,25 @@ TEST(blake3, gives_the_same_whatever_the_pieces_are)
     }
 }
 
+TEST(blake3, gives_the_same_in_groups)
+{
+    static uint8_t data[5 * BLAKE3_GROUP_SIZE];
+    struct prng prng = {2};
+    prng_fill(&prng, data, sizeof data);
+    for (uint32_t groups = 0; groups < 5; groups++) {
+        struct hash whole, pieces;
+        struct blake3 b;
+        size_t at = 0, size = groups * BLAKE3_GROUP_SIZE + 1 + prng_below(&prng, BLAKE3_GROUP_SIZE);
+        blake3(data, size, &whole);
+        blake3_init(&b);
+        for (; at < groups * BLAKE3_GROUP_SIZE; at += BLAKE3_GROUP_SIZE)
+            blake3_add_group(&b, data + at);
+        blake3_add(&b, data + at, size - at);
+        blake3_end(&b, &pieces);
+        CHECK(hash_eq(&whole, &pieces));
+    }
+}
+
 /* OpenSSL has SHA3-256: the same permutation and rate with another padding. Undoing ours and setting theirs must
  * give theirs, for messages that end anywhere in a block. */
 static void sha3_by_ours(const uint8_t *data, size_t size, struct hash *ret_hash)
