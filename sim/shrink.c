@@ -64,7 +64,7 @@ struct twin {
 
 static void twin_before(struct twin *twin, struct check *check)
 {
-    twin->is_there = core_seq(twin->live->core) > 0 && !twin->live->core->batch_open;
+    twin->is_there = core_seq(twin->live->core) > 0 && !twin->live->core->trail.open;
     if (twin->is_there && !stage_copy(&twin->stage, twin->genesis, twin->live))
         check_fail(check, CHECKER_REPLAY, core_seq(twin->live->core), "a snapshot is not read back");
 }

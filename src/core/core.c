@@ -10,7 +10,8 @@
 static bool init_modules(struct core *core, struct arena *arena)
 {
     struct step *step = &core->step;
-    bool ok = account_init(&core->account, arena, step);
+    bool ok = trail_init(&core->trail, arena);
+    ok &= account_init(&core->account, arena, step);
     ok &= payment_init(&core->payment, arena, step, &core->account);
     ok &= catalog_init(&core->catalog, arena, step);
     ok &= reputation_init(&core->reputation, arena, step);
@@ -83,7 +84,8 @@ static void prepare(struct core *core)
     struct hash dice;
     if (core->step.router != SLOT_NONE)
         account_router_heard(&core->account);
-    core_apply_pending(core);
+    if (core->pending_count > 0)
+        core_apply_pending(core);
     bool oracle_lives = cognitive_dice(&core->cognitive, &dice);
     session_set_dice(&core->session, &dice, oracle_lives);
     core_sweep(core);
@@ -116,25 +118,6 @@ static enum verdict judge(struct core *core, struct span bytes, const struct com
     return verdict;
 }
 
-/* docs/protocol.md, "Snapshots": the running digest over what followed from the entries. */
-static void absorb(struct core *core, enum verdict verdict)
-{
-    const struct event_list *out = core->step.out;
-    uint8_t bytes[EVENT_SIZE_MAX];
-    struct bytes_writer w;
-    if (!core->batch_open) {
-        blake3_init(&core->trail);
-        blake3_add(&core->trail, core->step.chain.b, sizeof core->step.chain.b);
-        core->batch_open = true;
-    }
-    bytes_writer_init(&w, bytes, sizeof bytes);
-    bytes_put_u16(&w, (uint16_t)verdict);
-    bytes_put_u32(&w, out->count);
-    blake3_add(&core->trail, bytes, w.size);
-    for (uint32_t i = 0; i < out->count; i++)
-        blake3_add(&core->trail, bytes, event_encode(&out->event[i], bytes));
-}
-
 enum verdict core_apply(struct core *core, struct span bytes, const struct command *cmd, struct event_list *out)
 {
     cx_assert(out->cap >= EVENTS_PER_COMMAND_MAX);
@@ -148,17 +131,11 @@ enum verdict core_apply(struct core *core, struct span bytes, const struct comma
         prepare(core);
     enum verdict verdict = judge(core, bytes, cmd);
     cx_assert(payment_holds(&core->payment));
-    absorb(core, verdict);
+    trail_add(&core->trail, &core->step.chain, verdict, out);
     return verdict;
 }
 
-void core_batch_end(struct core *core)
-{
-    if (!core->batch_open)
-        return;
-    blake3_end(&core->trail, &core->step.chain);
-    core->batch_open = false;
-}
+void core_batch_end(struct core *core) { trail_end(&core->trail, &core->step.chain); }
 
 uint64_t core_now_ms(const struct core *core) { return core->step.now_ms; }
 uint64_t core_seq(const struct core *core) { return core->step.seq; }

@@ -11,6 +11,7 @@
 #define CORTEN_CORE_CORE_H
 
 #include "core/session_queue.h"
+#include "core/trail.h"
 
 #define RULES_VERSION       1
 #define PENDING_CHANGES_MAX 16  // of parameters and rules that wait for their position
@@ -26,7 +27,7 @@ struct core {
     struct cognitive cognitive;
     struct validation validation;
     struct session_queue session_queue;
-    struct blake3 trail;  // running digest of this batch: verdicts and events
+    struct trail trail;   // running digest of this batch: verdicts and events
     struct hash genesis;  // Keccak-256 of the fields of the genesis that it was opened with
     struct pending_change {
         uint16_t param;  // 0: rules_version
@@ -36,7 +37,6 @@ struct core {
     uint64_t last_task;     // id that the last accepted or known task_submit names
     uint64_t last_session;  // likewise, session_open
     bool begun;             // the genesis was applied
-    bool batch_open;
 };
 
 /* Whether the network can begin so: VALUE_INVALID, COMMAND_MALFORMED, RULES_UNKNOWN, PARAM_UNKNOWN, ACCOUNTS_FULL. */

@@ -99,7 +99,7 @@ bool core_snapshot_write(struct core *core, uint8_t *ret_bytes, uint64_t size)
 {
     struct rows rows;
     struct hash root;
-    cx_assert(!core->batch_open);
+    cx_assert(!core->trail.open);
     if (size > UINT32_MAX)
         return false;
     rows_init(&rows, ROWS_WRITE);
