@@ -1,7 +1,7 @@
 /* id_map.h - which row has this key: open addressing over the rows' own keys.
  *
  * The map stores slots only; a row's key lies at rows + slot × stride, key_size bytes, and must not
- * change while the row is in the map. Look-up is O(1) expected.
+ * change while the row is in the map; key_size is a multiple of four. Look-up is O(1) expected.
  *
  * Shape: slot[room], room a power of two of at least 2 × cap; SLOT_NONE: free.
  */
