@@ -1,7 +1,8 @@
 /* arena.h - memory that is handed out in order and given back all at once.
  *
  * An arena over NULL only counts: run the same code once to learn the size, allocate that much, and
- * run it again. Everything taken is zeroed and aligned to 16 bytes.
+ * run it again. Everything taken is zeroed and aligned to 16 bytes; what fills a line of the cache, to
+ * a line, counted from the arena's beginning.
  */
 #ifndef CORTEN_BASE_ARENA_H
 #define CORTEN_BASE_ARENA_H

@@ -113,7 +113,7 @@ void cognitive_check(const struct cognitive *cognitive)
         const struct round *r = &cognitive->round[i];
         cx_assert(r->state < ROUND_ENDED);
         cx_assert(r->places >= 1 && r->places <= ROUND_NODES_MAX);
-        cx_assert(cognitive->due.key[i] == r->deadline_ms);
+        cx_assert(heap_key(&cognitive->due, i) == r->deadline_ms);
         for (uint32_t k = 0; k < r->places; k++) {
             if (r->place[k].node == SLOT_NONE)
                 continue;

@@ -225,7 +225,7 @@ static void check_node(const struct node_pool *pool, uint32_t i)
     uint64_t due_ms = node_pool_node_due_ms(pool, i);
     cx_assert(heap_has(&pool->due, i) == (due_ms != TIME_NEVER));
     if (due_ms != TIME_NEVER)
-        cx_assert(pool->due.key[i] == due_ms);
+        cx_assert(heap_key(&pool->due, i) == due_ms);
 }
 
 static void check_models(const struct node_pool *pool, uint32_t model)

@@ -190,7 +190,7 @@ void row_heap(struct rows *rows, struct heap *heap)
         for (uint32_t item = 0; item < heap->cap; item++) {
             if (!heap_has(heap, item))
                 continue;
-            uint64_t key = heap->key[item];
+            uint64_t key = heap_key(heap, item);
             row_slot(rows, &item, heap->cap);
             row_u64(rows, &key);
         }

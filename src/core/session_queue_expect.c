@@ -55,8 +55,10 @@ void session_queue_expect_lease(const struct session_queue *queue, uint64_t leas
         expect_node(queue, a->node);
         return;
     case EXPECT_NEXT:
-        if (a->lease == lease)
-            expect_payer(queue, &queue->task[a->task]);
+        if (a->lease != lease)
+            return;
+        expect_payer(queue, &queue->task[a->task]);
+        heap_expect_key(&queue->due, a->task);
         return;
     }
 }

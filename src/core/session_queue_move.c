@@ -86,7 +86,7 @@ uint64_t session_queue_task_due_ms(const struct session_queue *queue, uint32_t t
 void queue_set_due(struct session_queue *queue, uint32_t task)
 {
     uint64_t due_ms = session_queue_task_due_ms(queue, task);
-    if (!heap_has(&queue->due, task) || due_ms < queue->due.key[task])
+    if (!heap_has(&queue->due, task) || due_ms < heap_key(&queue->due, task))
         heap_set(&queue->due, task, due_ms);
 }
 
@@ -99,7 +99,7 @@ void queue_settle_due(struct session_queue *queue)
         if (task == SLOT_NONE)
             return;
         uint64_t due_ms = session_queue_task_due_ms(queue, task);
-        if (due_ms == queue->due.key[task])
+        if (due_ms == heap_key(&queue->due, task))
             return;
         heap_set(&queue->due, task, due_ms);
     }

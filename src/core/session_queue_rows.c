@@ -261,7 +261,7 @@ static void check_task(const struct session_queue *queue, uint32_t task, uint32_
     cx_assert(heap_has(&queue->due, task));
     /* Admins may have shortened cancel_grace_ms meanwhile: a task that is being cancelled ends by the old one. */
     if (!task_has(t, TASK_CANCELLING))
-        cx_assert(queue->due.key[task] <= session_queue_task_due_ms(queue, task));
+        cx_assert(heap_key(&queue->due, task) <= session_queue_task_due_ms(queue, task));
     if (task_has(t, TASK_PARKED)) {
         cx_assert(t->state == TASK_QUEUED);
         parked[t->router]++;

@@ -257,7 +257,7 @@ static void check_session(const struct session_book *book, uint32_t i)
     uint64_t key_ms = session_key_ms(book, i);
     cx_assert(heap_has(&book->due, i) == (key_ms != TIME_NEVER));
     if (key_ms != TIME_NEVER)
-        cx_assert(book->due.key[i] == key_ms);
+        cx_assert(heap_key(&book->due, i) == key_ms);
     if (!hash_is_zero(&s->reference))
         cx_assert(id_map_find(&book->by_reference, &s->reference) == i);
 }

@@ -405,7 +405,7 @@ void validation_check(const struct validation *validation)
             continue;
         cx_assert(allowed[a->state] != 0);
         cx_assert(heap_has(&validation->due, i));
-        cx_assert(validation->due.key[i] == a->deadline_ms);
+        cx_assert(heap_key(&validation->due, i) == a->deadline_ms);
         cx_assert((a->oracle == SLOT_NONE) == (a->state == AUDIT_WAITING));
         cx_assert(a->passes + a->flags + a->unmeasurable <= ORACLES_MAX);
         waiting += a->state == AUDIT_WAITING;
