@@ -161,6 +161,7 @@ static void router_move(struct account_book *book, uint32_t router, enum router_
     struct router *r = &book->router[router];
     cx_assert(allowed[r->state] & (1u << to));
     r->state = to;
+    account_forget_calm(book);
     struct evt_router_changed *event = &event_add(book->step->out, EVENT_ROUTER_CHANGED)->router_changed;
     event->router = r->address;
     event->state = (uint8_t)to;
@@ -278,6 +279,8 @@ uint64_t account_due_ms(const struct account_book *book)
     return book->router_count ? silent_ms(book, first_silent(book)) : TIME_NEVER;
 }
 
+void account_find_calm(struct account_book *book) { book->calm_ms = account_due_ms(book); }
+
 void account_sweep(struct account_book *book)
 {
     uint32_t router = first_silent(book);
@@ -371,5 +374,6 @@ void account_check(const struct account_book *book)
     cx_assert(book->admin_quorum <= book->admin_count);
     for (uint32_t i = 0; i < book->router_count; i++)
         cx_assert(book->router[i].heard_ms <= book->step->now_ms);
+    cx_assert(book->calm_ms <= account_due_ms(book));
     account_key_check(book);
 }

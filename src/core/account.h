@@ -65,6 +65,7 @@ struct account_book {
     uint32_t account_cap, key_cap, delegation_cap;
     struct id_map by_address, by_key, by_delegation;
     struct amount total;  // of all balances, kept running
+    uint64_t calm_ms;     // no router falls silent before then; a bound, which hearing of one leaves as it is
 };
 
 /* False where the arena has no room; all is taken from it in any case, so that a counting arena counts. */
@@ -74,6 +75,17 @@ void account_rows(struct account_book *book, struct rows *rows);
 void account_check(const struct account_book *book);
 uint64_t account_due_ms(const struct account_book *book);
 void account_sweep(struct account_book *book);  // one router that fell silent
+/* Whether account_due_ms may have come: false is certain, and costs one comparison. True finds a new bound. */
+void account_find_calm(struct account_book *book);
+static inline bool account_may_be_due(struct account_book *book)
+{
+    if (book->step->now_ms < book->calm_ms)
+        return false;
+    account_find_calm(book);
+    return book->step->now_ms >= book->calm_ms;
+}
+/* Parameters changed: the bound is not known any more. */
+static inline void account_forget_calm(struct account_book *book) { book->calm_ms = 0; }
 
 /* SLOT_NONE: there is none, and that is no error. */
 uint32_t account_find(const struct account_book *book, const struct address *address);

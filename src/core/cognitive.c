@@ -63,7 +63,10 @@ static void oracle_move(struct cognitive *cognitive, uint32_t oracle, enum oracl
     };
     struct oracle *o = &cognitive->oracle[oracle];
     cx_assert(allowed[o->state] & 1u << to);
+    cognitive->live -= o->state == ORACLE_LIVE;
     o->state = to;
+    cognitive->live += o->state == ORACLE_LIVE;
+    cognitive_forget_calm(cognitive);
     tell_oracle(cognitive, oracle);
 }
 
@@ -183,6 +186,7 @@ enum verdict cognitive_heartbeat(struct cognitive *cognitive, const struct cmd_o
     o->chain = cmd->preimage;
     o->heard_ms = cognitive->step->now_ms;
     o->duties = cmd->duties;
+    cognitive_forget_calm(cognitive);
     if (o->state == ORACLE_SILENT)
         oracle_move(cognitive, oracle, ORACLE_LIVE);
     extend_beacon(cognitive, oracle, &cmd->preimage);
@@ -260,20 +264,13 @@ static uint64_t leader_due_ms(const struct cognitive *cognitive)
 static void tell_leader(struct cognitive *cognitive)
 {
     cognitive->leader = oracle_leader(cognitive);
+    cognitive_forget_calm(cognitive);
     struct evt_leader_changed *changed = &event_add(cognitive->step->out, EVENT_LEADER_CHANGED)->leader_changed;
     if (cognitive->leader != SLOT_NONE)
         changed->leader = cognitive->oracle[cognitive->leader].address;
 }
 
 /* ---- asking ---- */
-
-uint32_t oracle_live_count(const struct cognitive *cognitive)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < cognitive->oracle_count; i++)
-        count += cognitive->oracle[i].state == ORACLE_LIVE;
-    return count;
-}
 
 uint32_t oracle_accounts(const struct cognitive *cognitive, uint32_t ret_account[ORACLES_MAX])
 {
@@ -336,13 +333,49 @@ static uint32_t first_silent(const struct cognitive *cognitive)
     return first;
 }
 
-uint64_t cognitive_due_ms(const struct cognitive *cognitive)
+/* When time alone may change who lives or who leads. */
+static uint64_t find_calm(const struct cognitive *cognitive)
 {
     uint32_t silent = first_silent(cognitive);
+    uint64_t due_ms = leader_due_ms(cognitive);
+    return silent == SLOT_NONE ? due_ms : u64_min(due_ms, silent_ms(cognitive, &cognitive->oracle[silent]));
+}
+
+/* The same: until it has come, it is what was found last. */
+static uint64_t calm_ms(const struct cognitive *cognitive)
+{
+    return cognitive->step->now_ms < cognitive->calm_ms ? cognitive->calm_ms : find_calm(cognitive);
+}
+
+uint64_t cognitive_due_ms(const struct cognitive *cognitive)
+{
     if (round_wanted(cognitive) != SLOT_NONE)
         return 0;
-    uint64_t due_ms = u64_min(leader_due_ms(cognitive), heap_top_key(&cognitive->due));
-    return silent == SLOT_NONE ? due_ms : u64_min(due_ms, silent_ms(cognitive, &cognitive->oracle[silent]));
+    return u64_min(calm_ms(cognitive), heap_top_key(&cognitive->due));
+}
+
+bool cognitive_may_be_due(struct cognitive *cognitive)
+{
+    uint64_t now_ms = cognitive->step->now_ms;
+    cognitive->calm_ms = calm_ms(cognitive);
+    if (now_ms >= cognitive->calm_ms || heap_top_key(&cognitive->due) <= now_ms)
+        return true;
+    return round_wanted(cognitive) != SLOT_NONE;
+}
+
+uint32_t cognitive_count_live(const struct cognitive *cognitive)
+{
+    uint32_t live = 0;
+    for (uint32_t i = 0; i < cognitive->oracle_count; i++)
+        live += cognitive->oracle[i].state == ORACLE_LIVE;
+    return live;
+}
+
+void cognitive_check_calm(const struct cognitive *cognitive)
+{
+    cx_assert(cognitive->live == cognitive_count_live(cognitive));
+    if (cognitive->step->now_ms < cognitive->calm_ms)
+        cx_assert(cognitive->calm_ms == find_calm(cognitive));
 }
 
 void cognitive_sweep(struct cognitive *cognitive)

@@ -60,6 +60,8 @@ struct cognitive {
     uint32_t oracle_count, quorum;
     uint32_t leader;         // as last told in an event; SLOT_NONE
     uint32_t last_revealer;  // who made the present beacon; SLOT_NONE
+    uint32_t live;           // oracles that live
+    uint64_t calm_ms;        // before then nobody falls silent and nobody else leads, by time alone; 0: not known
     struct hash beacon;
     uint64_t beacons;  // heartbeats ever
     struct round *round;
@@ -73,6 +75,10 @@ enum verdict cognitive_genesis(struct cognitive *cognitive, const struct cmd_gen
 void cognitive_rows(struct cognitive *cognitive, struct rows *rows);
 void cognitive_check(const struct cognitive *cognitive);
 uint64_t cognitive_due_ms(const struct cognitive *cognitive);
+/* Whether cognitive_due_ms may have come: false is certain, and asks who leads and who is silent once a heartbeat. */
+bool cognitive_may_be_due(struct cognitive *cognitive);
+/* Parameters changed: what was found about silence and leadership does not hold any more. */
+static inline void cognitive_forget_calm(struct cognitive *cognitive) { cognitive->calm_ms = 0; }
 /* One of: an oracle that fell silent, the leader's turn that is over, a round to request, a round's deadline. */
 void cognitive_sweep(struct cognitive *cognitive);
 
@@ -83,7 +89,7 @@ enum verdict cognitive_heartbeat(struct cognitive *cognitive, const struct cmd_o
 enum verdict cognitive_chain(struct cognitive *cognitive, const struct cmd_oracle_chain *cmd, uint32_t oracle);
 uint32_t oracle_find(const struct cognitive *cognitive, const struct address *address);  // not REMOVED; or SLOT_NONE
 uint32_t oracle_leader(const struct cognitive *cognitive);  // of this window among the live; or SLOT_NONE
-uint32_t oracle_live_count(const struct cognitive *cognitive);
+static inline uint32_t oracle_live_count(const struct cognitive *cognitive) { return cognitive->live; }
 /* The accounts that share the oracles' fee: operators of the live. */
 uint32_t oracle_accounts(const struct cognitive *cognitive, uint32_t ret_account[ORACLES_MAX]);
 uint32_t oracle_quorum(const struct cognitive *cognitive);

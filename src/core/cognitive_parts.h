@@ -7,6 +7,10 @@
 /* The only writer of round.state, of its deadline and its place in the heap. */
 void round_move(struct cognitive *cognitive, uint32_t round, enum round_state to, enum abort_reason reason,
                 uint64_t deadline_ms);
+/* What cognitive.live is, counted. */
+uint32_t cognitive_count_live(const struct cognitive *cognitive);
+/* Asserts what is kept about who lives and how long nothing changes in it. */
+void cognitive_check_calm(const struct cognitive *cognitive);
 /* A model whose nodes wait while an oracle leads and there is room, or SLOT_NONE; and the round they get. */
 uint32_t round_wanted(const struct cognitive *cognitive);
 void round_request(struct cognitive *cognitive, uint32_t model);

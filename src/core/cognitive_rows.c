@@ -60,6 +60,8 @@ void cognitive_rows(struct cognitive *cognitive, struct rows *rows)
     rows_table(rows, &cognitive->oracle_count, ORACLES_MAX);
     for (uint32_t i = 0; i < cognitive->oracle_count; i++)
         row_oracle(rows, &cognitive->oracle[i]);
+    if (rows_reading(rows))
+        cognitive->live = cognitive_count_live(cognitive);
     row_u32(rows, &cognitive->quorum);
     row_slot(rows, &cognitive->leader, ORACLES_MAX);
     row_slot(rows, &cognitive->last_revealer, ORACLES_MAX);
@@ -106,6 +108,7 @@ void cognitive_check(const struct cognitive *cognitive)
     slots_check(&cognitive->slots);
     heap_check(&cognitive->due);
     cx_assert(cognitive->oracle_count <= ORACLES_MAX);
+    cognitive_check_calm(cognitive);
     cx_assert(cognitive->due.count == cognitive->slots.live);
     for (uint32_t i = 0; i < cognitive->slots.used; i++) {
         if (!slots_is_live(&cognitive->slots, i))

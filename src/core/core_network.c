@@ -120,6 +120,8 @@ static void change(struct core *core, const struct pending_change *change)
     }
     enum verdict verdict = param_set(&core->step.params, change->param, change->value);
     cx_assert(verdict == VERDICT_ACCEPTED);
+    account_forget_calm(&core->account);
+    cognitive_forget_calm(&core->cognitive);
     struct evt_param_changed *event = &event_add(core->step.out, EVENT_PARAM_CHANGED)->param_changed;
     event->param = change->param;
     event->value = change->value;

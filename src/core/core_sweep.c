@@ -54,10 +54,21 @@ static enum swept first_due(const struct core *core, uint64_t *ret_due_ms)
     return first;
 }
 
+/* Every entry asks this, and nearly always nothing is: false is certain, so that nobody looks for what is first. */
+static bool may_be_due(struct core *core)
+{
+    uint64_t now_ms = core->step.now_ms;
+    return account_may_be_due(&core->account) || node_pool_due_ms(&core->node_pool) <= now_ms ||
+           session_due_ms(&core->session) <= now_ms || cognitive_may_be_due(&core->cognitive) ||
+           validation_due_ms(&core->validation) <= now_ms || session_queue_due_ms(&core->session_queue) <= now_ms;
+}
+
 void core_sweep(struct core *core)
 {
     for (uint32_t n = 0; n < SWEEP_MAX && core->step.out->count < SWEEP_EVENTS_MAX; n++) {
         uint64_t due;
+        if (!may_be_due(core))
+            return;
         enum swept module = first_due(core, &due);
         if (due > core->step.now_ms)
             return;

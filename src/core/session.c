@@ -120,7 +120,7 @@ static void wait_add(struct session_book *book, uint32_t session)
     *(s->wait_prev == SLOT_NONE ? &q->head : &book->session[s->wait_prev].wait_next) = session;
     *(s->wait_next == SLOT_NONE ? &q->tail : &book->session[s->wait_next].wait_prev) = session;
     if (first || q->at == SLOT_NONE)
-        q->at = session;
+        session_try_at(book, s->policy.model, session);
 }
 
 static void wait_remove(struct session_book *book, uint32_t session)
@@ -129,7 +129,7 @@ static void wait_remove(struct session_book *book, uint32_t session)
     struct wait_queue *q = &book->waiting[s->policy.model];
     s->waits = false;
     if (q->at == session)
-        q->at = s->wait_next;
+        session_try_at(book, s->policy.model, s->wait_next);
     *(s->wait_prev == SLOT_NONE ? &q->head : &book->session[s->wait_prev].wait_next) = s->wait_next;
     *(s->wait_next == SLOT_NONE ? &q->tail : &book->session[s->wait_next].wait_prev) = s->wait_prev;
 }

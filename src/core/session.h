@@ -117,6 +117,7 @@ struct session_book {
     struct session_pool *pool;
     uint32_t pool_count, pool_cap;
     struct wait_queue *waiting;  // [models_cap]
+    uint64_t to_try;             // bits by model: its queue's `at` is a session
     uint32_t model_cap, node_cap;
     struct {
         uint32_t head, tail;

@@ -18,6 +18,13 @@ void session_settle(struct session_book *book, uint32_t session);
 uint64_t session_key_ms(const struct session_book *book, uint32_t session);
 /* When it grows next, from what waits and when it last grew. */
 void session_plan_growth(struct session_book *book, uint32_t session);
+/* The only writer of wait_queue.at. */
+static inline void session_try_at(struct session_book *book, uint32_t model, uint32_t at)
+{
+    uint64_t bit = 1ull << model;
+    book->waiting[model].at = at;
+    book->to_try = at == SLOT_NONE ? book->to_try & ~bit : book->to_try | bit;
+}
 /* How many nodes it wants of the pool now. */
 uint32_t session_need(const struct session_book *book, uint32_t session);
 void session_unmark(struct session_book *book, uint32_t session);

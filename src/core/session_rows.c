@@ -198,6 +198,8 @@ void session_rows(struct session_book *book, struct rows *rows)
         row_slot(rows, &book->waiting[i].head, book->slots.cap);
         row_slot(rows, &book->waiting[i].tail, book->slots.cap);
         row_slot(rows, &book->waiting[i].at, book->slots.cap);
+        if (rows_reading(rows))
+            session_try_at(book, i, book->waiting[i].at);
     }
     rows_table_end(rows);
     row_members(book, rows);
@@ -311,6 +313,7 @@ void session_check(const struct session_book *book)
     cx_assert(marks == 0);
     for (uint32_t model = 0; model < book->model_cap; model++) {
         check_waiting(book, model);
+        cx_assert((book->waiting[model].at != SLOT_NONE) == (book->to_try >> model & 1));
         for (uint32_t i = book->waiting[model].head; i != SLOT_NONE; i = book->session[i].wait_next)
             waiting++;
     }

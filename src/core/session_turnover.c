@@ -80,7 +80,7 @@ static void try_next(struct session_book *book, struct wait_queue *q)
     cx_assert(s->waits);
     bool got = s->state == SESSION_OPENING ? take_all(book, session) : take_one(book, session);
     if (!got) {
-        q->at = s->wait_next;
+        session_try_at(book, s->policy.model, s->wait_next);
         return;
     }
     uint32_t away = s->state == SESSION_ACTIVE ? member_away(book, s) : SLOT_NONE;
@@ -94,10 +94,7 @@ static void try_next(struct session_book *book, struct wait_queue *q)
 
 static struct wait_queue *queue_to_try(const struct session_book *book)
 {
-    for (uint32_t i = 0; i < book->model_cap; i++)
-        if (book->waiting[i].at != SLOT_NONE)
-            return &book->waiting[i];
-    return NULL;
+    return book->to_try ? &book->waiting[__builtin_ctzll(book->to_try)] : NULL;
 }
 
 static bool nobody_waits(const struct session_book *book, const struct session *s)
@@ -339,7 +336,7 @@ static void hear_news(struct session_book *book)
     }
     uint32_t model = node_pool_take_came(book->node_pool);
     if (model != SLOT_NONE)
-        book->waiting[model].at = book->waiting[model].head;
+        session_try_at(book, model, book->waiting[model].head);
 }
 
 void session_sweep(struct session_book *book)
