@@ -123,11 +123,8 @@ bool event_decode(struct span bytes, struct event *ret_event)
     return fields_decode(info->fields, &r, &ret_event->network_opened) && r.left == 0;
 }
 
-struct event *event_add(struct event_list *list, enum event_type type)
+void event_clear(struct event *event, size_t size)
 {
-    cx_assert(list->count < list->cap);
-    struct event *event = &list->event[list->count++];
-    memset(event, 0, offsetof(struct event, network_opened) + table[type].size);
-    event->type = type;
-    return event;
+    cx_assert(size <= sizeof *event);
+    memset(event, 0, size);
 }

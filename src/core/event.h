@@ -2,6 +2,7 @@
 #ifndef CORTEN_CORE_EVENT_H
 #define CORTEN_CORE_EVENT_H
 
+#include "base/assert.h"
 #include "core/command.h"
 #include "core/terms.h"
 
@@ -66,7 +67,42 @@ uint32_t event_encode(const struct event *event, uint8_t ret_bytes[EVENT_SIZE_MA
 bool event_decode(struct span bytes, struct event *ret_event);
 const struct event_info *event_find(uint32_t type);
 const struct event_info *event_find_name(const char *name);
-/* Adds one and gives it, type set and the rest zero. Asserts that there is room: EVENTS_PER_COMMAND_MAX is proved. */
-struct event *event_add(struct event_list *list, enum event_type type);
+/* Of an event that has these fields. A number where the type is one. */
+static inline size_t event_size(enum event_type type)
+{
+    // clang-format off
+    switch (type) {
+#define EVENT(id, name, NAME)    case EVENT_##NAME: return offsetof(struct event, name) + sizeof(struct evt_##name);
+#define FIELD(event, name, type)
+#define BYTES(event, name, max)
+#define END(name)
+#include "core/event.def"
+#undef EVENT
+#undef FIELD
+#undef BYTES
+#undef END
+    case EVENT_TYPE_END: break;
+    }
+    // clang-format on
+    return sizeof(struct event);
+}
+
+#define EVENT_SMALL_MAX 96
+void event_clear(struct event *event, size_t size);
+
+/* Adds one and gives it, type set and the rest zero. Asserts that there is room: EVENTS_PER_COMMAND_MAX is proved.
+ * A small one is cleared in place, by the few stores that its own fields take. */
+static inline struct event *event_add(struct event_list *list, enum event_type type)
+{
+    cx_assert(list->count < list->cap);
+    struct event *event = &list->event[list->count++];
+    size_t size = event_size(type);
+    if (size <= EVENT_SMALL_MAX)
+        memset(event, 0, size);
+    else
+        event_clear(event, size);
+    event->type = type;
+    return event;
+}
 
 #endif
