@@ -67,17 +67,23 @@ static struct amount basis_points_up(struct amount of, uint64_t points)
     return part;
 }
 
+/* Every entry asks: no branches, and one carry for all. */
+static inline bool carries(uint64_t *sum, struct amount part)
+{
+    return __builtin_add_overflow(*sum, part.credits, sum);
+}
+
 bool payment_holds(const struct payment *payment)
 {
-    const struct amount part[] = {
-        payment->account->total, payment->total.escrow,  payment->total.reservations, payment->total.pending,
-        payment->total.stake,    payment->total.network, payment->total.withdrawals,  payment->total.paid_out,
-    };
-    struct amount sum = AMOUNT_ZERO;
-    for (uint32_t i = 0; i < ARRAY_COUNT(part); i++)
-        if (!amount_add(sum, part[i], &sum))
-            return false;
-    return amount_eq(sum, payment->total.deposits);
+    uint64_t sum = payment->account->total.credits;
+    bool carry = carries(&sum, payment->total.escrow);
+    carry |= carries(&sum, payment->total.reservations);
+    carry |= carries(&sum, payment->total.pending);
+    carry |= carries(&sum, payment->total.stake);
+    carry |= carries(&sum, payment->total.network);
+    carry |= carries(&sum, payment->total.withdrawals);
+    carry |= carries(&sum, payment->total.paid_out);
+    return !carry && sum == payment->total.deposits.credits;
 }
 
 /* ---- deposits and withdrawals ---- */
