@@ -4,10 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
-#define HUGE_PAGE ((size_t)2 << 20)
+#include "base/pages.h"
 
 _Noreturn void bench_failed(const char *file, int line, const char *what)
 {
@@ -111,9 +110,7 @@ void *bench_take(size_t count, size_t size)
 
 void *bench_take_pages(size_t size)
 {
-    size_t whole = (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    void *at = aligned_alloc(HUGE_PAGE, whole);
+    void *at = pages_take(size);
     BENCH_MUST(at);
-    madvise(at, whole, MADV_HUGEPAGE);  // a wish: without them it is only slower
     return at;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/pages.h"
 #include "core/core.h"
 #include "ledger/ledger.h"
 #include "proto/entry.h"
@@ -32,7 +33,8 @@ static enum cx_err begin(struct replaying *r, const struct ledger_entry *entry)
     size_t size = core_size(&cmd.genesis);
     if (size == 0)
         return cx_fail(CX_CORRUPT, "entry 1: the genesis is not well-formed");
-    if (posix_memalign(&r->memory, 64, size) != 0)
+    r->memory = pages_take(size);
+    if (!r->memory)
         return cx_fail(CX_MEMORY, "the network's tables need %zu bytes", size);
     r->core = core_open(r->memory, size, &cmd.genesis);
     return r->core ? CX_OK : cx_fail(CX_MEMORY, "the network's tables do not fit into %zu bytes", size);
@@ -100,7 +102,7 @@ enum cx_err replay_ledger(const struct replay_options *options, struct replay_re
     }
     if (options->progress)
         options->progress(options->ctx, 1, 1);
-    free(r.memory);
+    pages_give(r.memory);
     free(r.events.event);
     return err;
 }

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/buf.h"
+#include "base/pages.h"
 #include "core/core.h"
 #include "ledger/gather.h"
 #include "payload/payload.h"
@@ -133,7 +134,8 @@ static enum cx_err open_core(struct replica *replica, const struct ledger_entry 
     size_t size = core_size(&cmd.genesis);
     if (size == 0)
         return cx_fail(CX_CORRUPT, "ledger: the genesis is not well-formed");
-    if (posix_memalign(&replica->memory, 64, size) != 0)
+    replica->memory = pages_take(size);
+    if (!replica->memory)
         return cx_fail(CX_MEMORY, "the network's tables need %zu bytes", size);
     replica->core = core_open(replica->memory, size, &cmd.genesis);
     if (!replica->core)
@@ -609,7 +611,7 @@ static void replica_free(struct replica *replica)
         submission_free(queue_take(&replica->signing));
     while (replica->ended.first)
         submission_free(queue_take(&replica->ended));
-    free(replica->memory);
+    pages_give(replica->memory);
     free(replica->events.event);
     free(replica);
 }
