@@ -6,7 +6,8 @@
  * whose generation is used up is retired. Free slots are used last in, first out, after never used
  * ones have been tried: the order is part of the state, and equal on all replicas.
  *
- * Shape: generation[cap], next_free[cap]; a slot is live if its next_free is SLOT_LIVE.
+ * Shape: row[cap]; a slot is live if its next_free is SLOT_LIVE. Both numbers of a slot are asked for together, so they
+ *        lie together.
  */
 #ifndef CORTEN_BASE_SLOTS_H
 #define CORTEN_BASE_SLOTS_H
@@ -19,8 +20,9 @@
 #define SLOT_LIVE (UINT32_MAX - 1)
 
 struct slots {
-    uint32_t *generation;
-    uint32_t *next_free;
+    struct slot_row {
+        uint32_t generation, next_free;
+    } * row;
     uint32_t cap;
     uint32_t used;  // slots ever taken: all live ones lie below
     uint32_t live;
@@ -40,24 +42,23 @@ static inline bool slots_has_room(const struct slots *slots)
 void slots_give(struct slots *slots, uint32_t slot);
 static inline bool slots_is_live(const struct slots *slots, uint32_t slot)
 {
-    return slot < slots->used && slots->next_free[slot] == SLOT_LIVE;
+    return slot < slots->used && slots->row[slot].next_free == SLOT_LIVE;
 }
 static inline uint64_t slots_id(const struct slots *slots, uint32_t slot)
 {
     cx_assert(slots_is_live(slots, slot));
-    return (uint64_t)slots->generation[slot] << 32 | slot;
+    return (uint64_t)slots->row[slot].generation << 32 | slot;
 }
 /* The live slot that id names, or SLOT_NONE. */
 static inline uint32_t slots_find(const struct slots *slots, uint64_t id)
 {
     uint32_t slot = (uint32_t)id;
-    return slots_is_live(slots, slot) && slots->generation[slot] == id >> 32 ? slot : SLOT_NONE;
+    return slots_is_live(slots, slot) && slots->row[slot].generation == id >> 32 ? slot : SLOT_NONE;
 }
 /* Asks for what look-ups of this slot read. */
 static inline void slots_expect(const struct slots *slots, uint32_t slot)
 {
-    cx_prefetch(&slots->generation[slot], sizeof *slots->generation);
-    cx_prefetch(&slots->next_free[slot], sizeof *slots->next_free);
+    cx_prefetch(&slots->row[slot], sizeof *slots->row);
 }
 void slots_check(const struct slots *slots);
 

@@ -173,9 +173,9 @@ void row_slots(struct rows *rows, struct slots *slots)
     }
     row_slot(rows, &slots->free_head, slots->cap);
     for (uint32_t i = 0; i < slots->used; i++) {
-        row_u32(rows, &slots->generation[i]);
-        row_u32(rows, &slots->next_free[i]);
-        uint32_t next = slots->next_free[i];
+        row_u32(rows, &slots->row[i].generation);
+        row_u32(rows, &slots->row[i].next_free);
+        uint32_t next = slots->row[i].next_free;
         if (next >= slots->used && next != SLOT_NONE && next != SLOT_LIVE)
             rows->ok = false;
     }

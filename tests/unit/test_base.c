@@ -54,7 +54,7 @@ TEST(slots, retire_a_slot_whose_generations_are_used_up)
     struct slots slots;
     CHECK(slots_init(&slots, &arena, 1));
     uint32_t a = slots_take(&slots);
-    slots.generation[a] = UINT32_MAX;
+    slots.row[a].generation = UINT32_MAX;
     slots_give(&slots, a);
     CHECK_EQ(slots_take(&slots), SLOT_NONE);
 }
