@@ -177,12 +177,6 @@ uint32_t catalog_find_name(const struct catalog *catalog, const char *name, uint
 
 uint64_t catalog_id(const struct catalog *catalog, uint32_t model) { return slots_id(&catalog->slots, model); }
 
-const struct model *catalog_model(const struct catalog *catalog, uint32_t model)
-{
-    cx_assert(slots_is_live(&catalog->slots, model));
-    return &catalog->model[model];
-}
-
 void catalog_use(struct catalog *catalog, uint32_t model)
 {
     cx_assert(slots_is_live(&catalog->slots, model));

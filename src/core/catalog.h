@@ -38,7 +38,11 @@ enum verdict catalog_remove(struct catalog *catalog, const struct cmd_model_remo
 uint32_t catalog_find(const struct catalog *catalog, uint64_t id);                           // or SLOT_NONE
 uint32_t catalog_find_name(const struct catalog *catalog, const char *name, uint32_t size);  // names and aliases
 uint64_t catalog_id(const struct catalog *catalog, uint32_t model);
-const struct model *catalog_model(const struct catalog *catalog, uint32_t model);
+static inline const struct model *catalog_model(const struct catalog *catalog, uint32_t model)
+{
+    cx_assert(slots_is_live(&catalog->slots, model));
+    return &catalog->model[model];
+}
 void catalog_use(struct catalog *catalog, uint32_t model);
 void catalog_unuse(struct catalog *catalog, uint32_t model);
 

@@ -258,7 +258,11 @@ uint32_t node_pool_weight(const struct node_pool *pool, uint32_t node, uint32_t 
 
 void node_pool_reweigh(struct node_pool *pool, uint32_t node)
 {
-    const struct node *n = node_of(pool, node);
+    struct node *n = node_of(pool, node);
+    /* Only what can be picked weighs anything: what a node does in a session changes nothing here. */
+    if (n->state != NODE_EPHEMERAL && !n->weighed)
+        return;
+    n->weighed = n->state == NODE_EPHEMERAL;
     for (uint32_t at = 0; at < NODE_MODELS_MAX; at++) {
         uint32_t model = n->model[at].model;
         if (model == SLOT_NONE)
@@ -437,23 +441,6 @@ uint32_t node_pool_find(const struct node_pool *pool, const struct address *addr
     return id_map_find(&pool->by_address, address);
 }
 
-const struct node *node_pool_node(const struct node_pool *pool, uint32_t node) { return node_of(pool, node); }
-
-uint64_t node_pool_id(const struct node_pool *pool, uint32_t node)
-{
-    return slots_is_live(&pool->slots, node) ? slots_id(&pool->slots, node) : 0;
-}
-
-const struct address *node_pool_operator(const struct node_pool *pool, uint32_t node)
-{
-    return &pool->operator_[node_of(pool, node)->operator].address;
-}
-
-uint32_t node_pool_account(const struct node_pool *pool, uint32_t node)
-{
-    return pool->operator_[node_of(pool, node)->operator].account;
-}
-
 bool node_pool_is_lost_for_good(const struct node_pool *pool, uint32_t node)
 {
     const struct node *n = node_of(pool, node);
@@ -466,21 +453,6 @@ bool node_pool_is_out_for_test(const struct node_pool *pool, uint32_t node)
         return false;
     const struct node *n = &pool->node[node];
     return n->state == NODE_RELEASED || (n->state == NODE_TESTING && n->back_to == NODE_RELEASED);
-}
-
-uint32_t node_pool_serves(const struct node_pool *pool, uint32_t node, uint32_t model)
-{
-    const struct node *n = node_of(pool, node);
-    for (uint32_t at = 0; at < NODE_MODELS_MAX; at++)
-        if (n->model[at].model == model)
-            return at;
-    return SLOT_NONE;
-}
-
-bool node_pool_has_slot(const struct node_pool *pool, uint32_t node)
-{
-    const struct node *n = node_of(pool, node);
-    return n->busy < n->slots && n->absent_ms == TIME_NEVER && !n->leaving && n->state != NODE_BANNED;
 }
 
 uint32_t node_pool_cap(const struct node_pool *pool) { return pool->slots.cap; }

@@ -21,6 +21,7 @@
 #ifndef CORTEN_CORE_NODE_POOL_H
 #define CORTEN_CORE_NODE_POOL_H
 
+#include "base/assert.h"
 #include "base/fenwick.h"
 #include "core/account.h"
 #include "core/catalog.h"
@@ -76,6 +77,7 @@ struct node {
     uint8_t engine;
     uint8_t build_size;
     char build[32];
+    bool weighed;        // EPHEMERAL when its weights were set last: else all of them are 0
     bool leaving;        // asked to leave
     bool held;           // by a session
     bool in_round;       // a round will end for it
@@ -169,20 +171,48 @@ static inline void node_pool_expect(const struct node_pool *pool, uint32_t node)
     cx_prefetch(&pool->node[node], sizeof *pool->node);
 }
 uint32_t node_pool_find(const struct node_pool *pool, const struct address *address);  // or SLOT_NONE
-const struct node *node_pool_node(const struct node_pool *pool, uint32_t node);
+static inline const struct node *node_pool_node(const struct node_pool *pool, uint32_t node)
+{
+    cx_assert(slots_is_live(&pool->slots, node));
+    return &pool->node[node];
+}
 /* The node's name, never used twice, where a slot may come again. 0: no node has the slot now. */
-uint64_t node_pool_id(const struct node_pool *pool, uint32_t node);
-const struct address *node_pool_operator(const struct node_pool *pool, uint32_t node);
-uint32_t node_pool_account(const struct node_pool *pool, uint32_t node);  // its operator's: who is paid
-bool node_pool_is_present(const struct node_pool *pool, uint32_t node);
+static inline uint64_t node_pool_id(const struct node_pool *pool, uint32_t node)
+{
+    return slots_is_live(&pool->slots, node) ? slots_id(&pool->slots, node) : 0;
+}
+static inline const struct address *node_pool_operator(const struct node_pool *pool, uint32_t node)
+{
+    return &pool->operator_[node_pool_node(pool, node)->operator].address;
+}
+static inline uint32_t node_pool_account(const struct node_pool *pool, uint32_t node)  // its operator's: who is paid
+{
+    return pool->operator_[node_pool_node(pool, node)->operator].account;
+}
+static inline bool node_pool_is_present(const struct node_pool *pool, uint32_t node)
+{
+    return node_pool_node(pool, node)->absent_ms == TIME_NEVER;
+}
 bool node_pool_is_attached(const struct node_pool *pool, uint32_t node, uint32_t router);
 /* Absent for node_absent_ms, leaving or banned: who holds it should let it go. */
 bool node_pool_is_lost_for_good(const struct node_pool *pool, uint32_t node);
 /* On its way through a test after a session: neither back in the pool nor out of it by failing. */
 bool node_pool_is_out_for_test(const struct node_pool *pool, uint32_t node);
 /* The index of `model` in the node's model[], or SLOT_NONE. */
-uint32_t node_pool_serves(const struct node_pool *pool, uint32_t node, uint32_t model);
-bool node_pool_has_slot(const struct node_pool *pool, uint32_t node);  // busy < slots, present, not leaving
+static inline uint32_t node_pool_serves(const struct node_pool *pool, uint32_t node, uint32_t model)
+{
+    const struct node *n = node_pool_node(pool, node);
+    for (uint32_t at = 0; at < NODE_MODELS_MAX; at++)
+        if (n->model[at].model == model)
+            return at;
+    return SLOT_NONE;
+}
+static inline bool node_pool_has_slot(const struct node_pool *pool,
+                                      uint32_t node)  // busy < slots, present, not leaving
+{
+    const struct node *n = node_pool_node(pool, node);
+    return n->busy < n->slots && n->absent_ms == TIME_NEVER && !n->leaving && n->state != NODE_BANNED;
+}
 
 /* What sessions do. A filter says who will do. */
 struct node_filter {

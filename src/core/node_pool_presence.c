@@ -190,11 +190,6 @@ void node_pool_cut_links(struct node_pool *pool, uint32_t node)
     }
 }
 
-bool node_pool_is_present(const struct node_pool *pool, uint32_t node)
-{
-    return node_pool_node(pool, node)->absent_ms == TIME_NEVER;
-}
-
 bool node_pool_is_attached(const struct node_pool *pool, uint32_t node, uint32_t router)
 {
     return router != SLOT_NONE && link_to(node_pool_node(pool, node), router) != SLOT_NONE;

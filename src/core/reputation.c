@@ -97,13 +97,6 @@ void reputation_reset_model(struct reputation *reputation, uint32_t node, uint32
     memset(speed_of(reputation, node, at), 0, sizeof(struct node_speed));
 }
 
-void reputation_count(struct reputation *reputation, uint32_t node, enum node_count count, uint64_t more)
-{
-    cx_assert(count < NODE_COUNTS);
-    uint64_t *total = &stats_of(reputation, node)->count[count];
-    *total = u64_add_sat(*total, more);
-}
-
 void reputation_success(struct reputation *reputation, uint32_t node)
 {
     struct node_stats *s = stats_of(reputation, node);

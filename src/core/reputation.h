@@ -73,7 +73,13 @@ static inline void reputation_expect(const struct reputation *reputation, uint32
 /* A slot begins a new life; a place in a node's model[] does. */
 void reputation_reset(struct reputation *reputation, uint32_t node);
 void reputation_reset_model(struct reputation *reputation, uint32_t node, uint32_t at);
-void reputation_count(struct reputation *reputation, uint32_t node, enum node_count count, uint64_t more);
+static inline void reputation_count(struct reputation *reputation, uint32_t node, enum node_count count, uint64_t more)
+{
+    cx_assert(count < NODE_COUNTS);
+    cx_assert(node < reputation->cap);
+    uint64_t *total = &reputation->stats[node].count[count];
+    *total = u64_add_sat(*total, more);
+}
 /* A round or task that went well, or a failure the node is blamed for: moves streak and level. */
 void reputation_success(struct reputation *reputation, uint32_t node);
 void reputation_failure(struct reputation *reputation, uint32_t node);

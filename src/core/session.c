@@ -193,20 +193,6 @@ uint32_t session_take_mark(struct session_book *book)
 
 /* ---- for the queue ---- */
 
-uint32_t session_find(const struct session_book *book, uint64_t id) { return slots_find(&book->slots, id); }
-
-uint64_t session_id(const struct session_book *book, uint32_t session) { return slots_id(&book->slots, session); }
-
-const struct session_policy *session_policy(const struct session_book *book, uint32_t session)
-{
-    return &session_of(book, session)->policy;
-}
-
-enum session_state session_state(const struct session_book *book, uint32_t session)
-{
-    return session_of(book, session)->state;
-}
-
 bool session_is_degraded(const struct session_book *book, uint32_t session)
 {
     return session_of(book, session)->degraded;

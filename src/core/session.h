@@ -154,10 +154,24 @@ static inline void session_expect_member(const struct session_book *book, uint32
 }
 
 /* For the queue. */
-uint32_t session_find(const struct session_book *book, uint64_t id);  // or SLOT_NONE
-uint64_t session_id(const struct session_book *book, uint32_t session);
-const struct session_policy *session_policy(const struct session_book *book, uint32_t session);
-enum session_state session_state(const struct session_book *book, uint32_t session);
+static inline uint32_t session_find(const struct session_book *book, uint64_t id)  // or SLOT_NONE
+{
+    return slots_find(&book->slots, id);
+}
+static inline uint64_t session_id(const struct session_book *book, uint32_t session)
+{
+    return slots_id(&book->slots, session);
+}
+static inline const struct session_policy *session_policy(const struct session_book *book, uint32_t session)
+{
+    cx_assert(slots_is_live(&book->slots, session));
+    return &book->session[session].policy;
+}
+static inline enum session_state session_state(const struct session_book *book, uint32_t session)
+{
+    cx_assert(slots_is_live(&book->slots, session));
+    return book->session[session].state;
+}
 /* Why it ends, or NONE. A session that ends is marked; it ends by itself once it has no task any more:
  *      OPENING, NO_NODES          it could not open: its tasks fail with NO_NODES. Then it is CLOSED; or, shared, it
  * opens again DRAINING, OWNER            its QUEUED tasks are cancelled, the others end by themselves DRAINING,
@@ -194,7 +208,13 @@ bool session_pick_members(const struct session_book *book, const struct member_w
 /* An assignment began and ended on a member; tells node_pool as well. */
 void session_member_busy(struct session_book *book, uint32_t node);
 void session_member_idle(struct session_book *book, uint32_t node);
-uint32_t session_of_node(const struct session_book *book, uint32_t node);  // or SLOT_NONE
+/* A member that has assignments, or SLOT_NONE. O(members): for the ends of sessions. */
+uint32_t session_busy_member(const struct session_book *book, uint32_t session);
+static inline uint32_t session_of_node(const struct session_book *book, uint32_t node)  // or SLOT_NONE
+{
+    cx_assert(node < book->node_cap);
+    return book->member[node].session;
+}
 /* Its assignments are recalled (node_pool_lost): a node that is only absent stays until a replacement is found, any
  * other is taken out of its session. */
 void session_node_lost(struct session_book *book, uint32_t node);

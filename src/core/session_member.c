@@ -188,10 +188,12 @@ void session_member_idle(struct session_book *book, uint32_t node)
         session_member_look(book, node, 0);
 }
 
-uint32_t session_of_node(const struct session_book *book, uint32_t node)
+uint32_t session_busy_member(const struct session_book *book, uint32_t session)
 {
-    cx_assert(node < book->node_cap);
-    return book->member[node].session;
+    uint32_t node = session_of(book, session)->node_head;
+    while (node != SLOT_NONE && book->member[node].in_flight == 0)
+        node = book->member[node].next;
+    return node;
 }
 
 static void come_back(struct session_book *book, uint32_t node)
