@@ -1,7 +1,7 @@
 #include "core/session_queue.h"
 
 #include "core/session_queue_parts.h"
-#include "crypto/keccak.h"
+#include "crypto/blake3.h"
 
 bool session_queue_init(struct session_queue *queue, struct arena *arena, struct step *step,
                         struct account_book *account, struct catalog *catalog, struct node_pool *node_pool,
@@ -29,7 +29,9 @@ bool session_queue_init(struct session_queue *queue, struct arena *arena, struct
     };
     cx_assert(queue->assignment_cap <= ASSIGNMENT_CAP_MAX);
     queue->task = arena_take(arena, tasks, sizeof *queue->task);
+    queue->request = arena_take(arena, tasks, sizeof *queue->request);
     queue->assignment = arena_take(arena, queue->assignment_cap, sizeof *queue->assignment);
+    queue->said = arena_take(arena, queue->assignment_cap, sizeof *queue->said);
     queue->of_node = arena_take(arena, nodes, sizeof *queue->of_node);
     queue->reference = arena_take(arena, references, sizeof *queue->reference);
     queue->lanes = arena_take(arena, sessions, sizeof *queue->lanes);
@@ -39,8 +41,11 @@ bool session_queue_init(struct session_queue *queue, struct arena *arena, struct
     ok &= heap_init(&queue->forget, arena, references);
     ok &= id_map_init(&queue->by_reference, arena, references, queue->reference, sizeof *queue->reference,
                       sizeof queue->reference->hash);
-    if (!ok || !queue->task || !queue->assignment || !queue->of_node || !queue->reference || !queue->lanes)
+    if (!ok || !queue->task || !queue->request || !queue->assignment || !queue->said || !queue->of_node ||
+        !queue->reference || !queue->lanes)
         return false;
+    for (uint32_t i = 0; i < ROUTERS_MAX; i++)
+        queue->payee[i] = SLOT_NONE;
     for (uint32_t i = 0; i < nodes; i++)
         queue->of_node[i] = SLOT_NONE;
     for (uint32_t i = 0; i < sessions; i++)
@@ -59,7 +64,7 @@ enum verdict queue_find_task(const struct session_queue *queue, uint64_t id, uin
         return VERDICT_ACCEPTED;
     }
     /* An id of an earlier generation was given once. */
-    bool given = slot < queue->tasks.used && generation > 0 && generation < queue->tasks.generation[slot];
+    bool given = slot < queue->tasks.used && generation > 0 && generation < queue->tasks.row[slot].generation;
     return given ? VERDICT_TASK_ENDED : VERDICT_TASK_UNKNOWN;
 }
 
@@ -76,11 +81,10 @@ uint32_t session_queue_position(const struct session_queue *queue, uint32_t task
 
 static void reference_hash(const struct address *payer, const struct hash *reference, struct hash *ret_hash)
 {
-    struct keccak k;
-    keccak_init(&k);
-    keccak_add(&k, payer->b, sizeof payer->b);
-    keccak_add(&k, reference->b, sizeof reference->b);
-    keccak_end(&k, ret_hash);
+    uint8_t bytes[sizeof payer->b + sizeof reference->b];
+    memcpy(bytes, payer->b, sizeof payer->b);
+    memcpy(bytes + sizeof payer->b, reference->b, sizeof reference->b);
+    blake3(bytes, sizeof bytes, ret_hash);
 }
 
 uint32_t session_queue_reference(const struct session_queue *queue, const struct address *payer,
@@ -99,7 +103,7 @@ struct submission {
     const struct model *model;
     struct payer_terms payer;
     struct amount amount;
-    struct hash reference;  // keccak256(payer, client reference)
+    struct hash reference;  // of payer and client reference
     uint32_t session, tokens_max, total_ms, precommit_ms;
     uint8_t priority;
 };
@@ -250,10 +254,9 @@ static void fill_task(struct session_queue *queue, uint32_t task, const struct c
                       const struct submission *s)
 {
     cx_assert(queue->step->router < ROUTERS_MAX);
+    queue->request[task] = (struct task_request){.digest = cmd->request_digest, .seed = cmd->seed};
     queue->task[task] = (struct task){
-        .request_digest = cmd->request_digest,
         .queued_ms = queue->step->now_ms,
-        .seed = cmd->seed,
         .total_ms = s->total_ms,
         .session = s->session,
         .payer = s->payer.payer,
@@ -263,6 +266,8 @@ static void fill_task(struct session_queue *queue, uint32_t task, const struct c
         .tokens_max = s->tokens_max,
         .precommit_ms = s->precommit_ms,
         .assignment = SLOT_NONE,
+        .prev = SLOT_NONE,
+        .next = SLOT_NONE,
         .router = (uint8_t)queue->step->router,
         .state = TASK_QUEUED,
         .priority = s->priority,

@@ -15,12 +15,15 @@
  * have. One whose router is silent is not assigned: it is parked, and not in a lane, until the router returns or
  * another adopts it.
  *
- * Shape:  task[tasks_cap], assignment[assignments_cap], reference[references_cap], lanes[sessions_cap].
+ * Shape:  task[tasks_cap], assignment[assignments_cap], reference[references_cap], lanes[sessions_cap]. What every step
+ *         of a life cycle looks at lies in one cache line each of task[] and assignment[]; what only its ends look at
+ *         (what was asked, what was hashed) lies beside them in request[] and said[].
+ *         A task that runs is in no list of its session: its assignments lead to it, and the session's members to them.
  *         A task's assignments of all its attempts are one list, newest first, until the task ends: it tells who failed
  *         how often and why; those that were recalled leave it with their attempt. A node's live assignments are one
  * list, newest first. A lease names its row: lease = counter << 24 | row << 1 | 1. Cost:   O(log tasks) a command, plus
  * the session's members where a task is assigned. `due` is re-keyed lazily: a key is never later than its task's next
- * deadline, and the first key is exact as a rule.
+ * deadline, and the first key is exact as a rule. A task that ended may leave its key to the next task of its slot.
  *
  * Source: docs/protocol.md, "Tasks".
  */
@@ -32,16 +35,13 @@
 #include "core/validation.h"
 
 struct task {
-    struct hash request_digest;
     uint64_t queued_ms;                       // when it was submitted
-    uint64_t seed;                            // the client's; else of no meaning
     uint32_t phase_after_ms;                  // queued_ms + this: when its present state, or its cancelling, began
     uint32_t total_ms;                        // queued_ms + this: the deadline of the whole task
     uint32_t session, payer, key, reference;  // slots; key and reference may be SLOT_NONE
     uint32_t prompt_size, tokens_max, precommit_ms;
-    uint32_t relayed;     // tokens the client had when it cancelled
     uint32_t assignment;  // head of its list
-    uint32_t prev, next;  // in its lane; or among those of its session that are in none
+    uint32_t prev, next;  // in its lane, or among its session's parked ones
     uint8_t router;       // slot
     uint8_t state;        // enum task_state
     uint8_t priority;
@@ -59,16 +59,19 @@ enum task_flag {
     TASK_PARKED = 32
 };
 
+/* The rest of a task's row. */
+struct task_request {
+    struct hash digest;
+    uint64_t seed;     // the client's; else of no meaning
+    uint32_t relayed;  // tokens the client had when it cancelled
+};
+
 struct assignment {
     uint64_t lease;  // 0: the row is free
     union {
-        struct {  // until it is revealed
-            struct hash precommit;
-            uint64_t seed;
-        };
-        struct {  // from then on
-            struct hash text_digest;
-            uint32_t tokens_in, tokens_out;  // as they are charged
+        uint64_t seed;  // until it is revealed
+        struct {
+            uint32_t tokens_in, tokens_out;  // from then on, as they are charged
         };
         uint64_t failed_node;  // once it failed: the node's id, for the blame when the task ends
     };
@@ -83,8 +86,9 @@ struct assignment {
     uint8_t finish;  // enum finish, once revealed
     bool primary;
 };
-static_assert(sizeof(struct task) <= 112, "a million of them are meant to fit a small machine");
-static_assert(sizeof(struct assignment) <= 96, "likewise");
+static_assert(sizeof(struct task) == CACHE_LINE_SIZE && sizeof(struct assignment) == CACHE_LINE_SIZE, "one line each");
+static_assert(sizeof(struct task) + sizeof(struct task_request) <= 112, "a million are meant to fit a small machine");
+static_assert(sizeof(struct assignment) + sizeof(struct hash) <= 96, "likewise");
 
 /* A lease is a counter and a row: it only grows, and is odd, for leases of rounds are even. */
 #define LEASE_ROW_BITS         24
@@ -94,7 +98,7 @@ static_assert(sizeof(struct assignment) <= 96, "likewise");
 
 /* Who asked for what, beyond the task's end. */
 struct reference {
-    struct hash hash;  // keccak256(payer, client reference)
+    struct hash hash;  // blake3(payer, client reference)
     uint64_t task;     // its id
     uint8_t state;     // enum task_state: QUEUED while it lives, then the one it ended in
 };
@@ -103,8 +107,10 @@ struct lane {
 };
 struct session_lanes {
     struct lane lane[PRIORITIES];  // QUEUED
-    struct lane others;            // live tasks that are in no lane
-    uint32_t queued, live;         // tasks in lanes; all that have not ended
+    struct lane parked;
+    uint32_t queued, live;  // tasks in lanes; all that have not ended
+    uint16_t busy;          // bit i: lane[i] is not empty
+    bool moved;             // a lane has changed since the session was told what waits longest
     /* The last look for members was in vain, for tasks of this router that need this context or more; SLOT_NONE: it was
      * not, or something has changed since. */
     uint32_t starved_router, starved_context;
@@ -123,9 +129,11 @@ struct session_queue {
     struct cognitive *cognitive;
     struct validation *validation;
     struct task *task;
+    struct task_request *request;  // by task
     struct slots tasks;
     struct heap due;  // by task: not later than its next deadline
     struct assignment *assignment;
+    struct hash *said;  // by assignment: its precommit until it is revealed, then its text digest
     uint32_t *of_node;  // [nodes_cap]: head of the node's live assignments
     uint32_t assignment_cap, node_cap, session_cap;
     uint32_t assignment_used;  // rows ever taken
@@ -142,6 +150,7 @@ struct session_queue {
         uint32_t head, tail;
     } short_of_rows;                   // sessions
     uint32_t parked[ROUTERS_MAX];      // tasks, by router
+    uint32_t payee[ROUTERS_MAX];       // accounts of routers' operators, as far as they have been looked up
     uint32_t unpark_at;                // the next row to look at for tasks of a router that returned
     uint64_t ended[TASK_STATE_COUNT];  // how many tasks ended so
 };

@@ -145,16 +145,16 @@ enum verdict session_queue_fault(struct session_queue *queue, const struct cmd_t
 
 /* ---- precommit ---- */
 
-static enum verdict check_precommit(const struct session_queue *queue, const struct assignment *a,
-                                    const struct hash *precommit)
+static enum verdict check_precommit(const struct session_queue *queue, uint32_t row, const struct hash *precommit)
 {
+    const struct assignment *a = &queue->assignment[row];
     const struct task *t = &queue->task[a->task];
     if (hash_is_zero(precommit))
         return VERDICT_VALUE_INVALID;
     if (a->state == ASSIGNMENT_COMMITTED)
         return VERDICT_ASSIGNMENT_STATE;
     if (a->state == ASSIGNMENT_PRECOMMITTED)
-        return hash_eq(&a->precommit, precommit) ? VERDICT_ACCEPTED : VERDICT_PRECOMMIT_KNOWN;
+        return hash_eq(&queue->said[row], precommit) ? VERDICT_ACCEPTED : VERDICT_PRECOMMIT_KNOWN;
     bool phase_over = t->state == TASK_ACKED && has_passed(queue, session_queue_task_due_ms(queue, a->task));
     if (phase_over || ack_is_late(queue, a))
         return VERDICT_DEADLINE_PASSED;
@@ -170,13 +170,13 @@ enum verdict session_queue_precommit(struct session_queue *queue, const struct c
         return verdict;
     struct assignment *a = &queue->assignment[row];
     uint32_t session = queue->task[a->task].session;
-    verdict = check_precommit(queue, a, &cmd->task_precommit.precommit);
+    verdict = check_precommit(queue, row, &cmd->task_precommit.precommit);
     if (verdict || a->state == ASSIGNMENT_PRECOMMITTED)
         return verdict;
 
     if (a->state == ASSIGNMENT_OFFERED)
         ack(queue, row);  // a precommit implies it
-    a->precommit = cmd->task_precommit.precommit;
+    queue->said[row] = cmd->task_precommit.precommit;
     queue_move_assignment(queue, row, ASSIGNMENT_PRECOMMITTED, CAUSE_NONE);
     reputation_count(queue->reputation, a->node, COUNT_TASK_PRECOMMITTED, 1);
     queue_advance(queue, a->task, CAUSE_NONE);
@@ -199,9 +199,9 @@ static enum verdict check_commit(const struct session_queue *queue, const struct
     return VERDICT_ACCEPTED;
 }
 
-static bool matches_precommit(const struct session_queue *queue, const struct assignment *a,
-                              const struct cmd_task_commit *cmd)
+static bool matches_precommit(const struct session_queue *queue, uint32_t row, const struct cmd_task_commit *cmd)
 {
+    const struct assignment *a = &queue->assignment[row];
     const struct task *t = &queue->task[a->task];
     struct hash hash;
     precommit_hash(&(struct precommit_terms){.network_id = queue->step->network_id,
@@ -211,7 +211,7 @@ static bool matches_precommit(const struct session_queue *queue, const struct as
                                              .node = node_pool_node(queue->node_pool, a->node)->address,
                                              .salt = cmd->salt},
                    cmd->record, &hash);
-    return hash_eq(&hash, &a->precommit);
+    return hash_eq(&hash, &queue->said[row]);
 }
 
 /* docs/protocol.md, "Result record": what a record has to say to be an answer to this task. */
@@ -222,16 +222,17 @@ static bool fits_task(const struct session_queue *queue, const struct assignment
     bool cancelling = task_has(t, TASK_CANCELLING);
     return hash_eq(&record->manifest_digest, &model->manifest_digest) && record->seed == a->seed &&
            (record->seed_of_client == 1) == task_has(t, TASK_SEED_OF_CLIENT) &&
-           hash_eq(&record->request_digest, &t->request_digest) && record->tokens_out <= t->tokens_max &&
+           hash_eq(&record->request_digest, &queue->request[a->task].digest) && record->tokens_out <= t->tokens_max &&
            (record->finish != FINISH_CANCELLED || cancelling);
 }
 
 /* What is wrong with a reveal, or NONE. After a cancel chunks may be on their way that the client never saw. */
-static enum fail_cause judge_reveal(const struct session_queue *queue, const struct assignment *a,
-                                    const struct cmd_task_commit *cmd, struct record *ret_record)
+static enum fail_cause judge_reveal(const struct session_queue *queue, uint32_t row, const struct cmd_task_commit *cmd,
+                                    struct record *ret_record)
 {
+    const struct assignment *a = &queue->assignment[row];
     bool cancelling = task_has(&queue->task[a->task], TASK_CANCELLING);
-    if (!matches_precommit(queue, a, cmd) || !record_decode(cmd->record, ret_record) ||
+    if (!matches_precommit(queue, row, cmd) || !record_decode(cmd->record, ret_record) ||
         !fits_task(queue, a, ret_record) || cmd->checks_failed != 0)
         return CAUSE_WRONG;
     if (!hash_is_zero(&cmd->relayed_head) && !hash_eq(&cmd->relayed_head, &ret_record->chain_head) && !cancelling)
@@ -266,15 +267,17 @@ static void keep_reveal(struct session_queue *queue, uint32_t row, const struct 
                         const struct record *record)
 {
     struct assignment *a = &queue->assignment[row];
-    struct task *t = &queue->task[a->task];
+    const struct task *t = &queue->task[a->task];
     uint64_t prompt =
         (uint64_t)t->prompt_size + catalog_model(queue->catalog, task_policy(queue, a->task)->model)->template_tokens;
-    a->text_digest = record->text_digest;
+    queue->said[row] = record->text_digest;
     a->tokens_in = (uint32_t)u64_min(record->tokens_in, prompt);
     a->tokens_out = (uint32_t)u64_min(record->tokens_out, (uint64_t)cmd->text_size + 1);
     a->finish = record->finish;
-    if (task_has(t, TASK_CANCELLING))
-        t->relayed = u32_max(t->relayed, u32_min(cmd->relayed_tokens, t->tokens_max));
+    if (task_has(t, TASK_CANCELLING)) {
+        uint32_t *relayed = &queue->request[a->task].relayed;
+        *relayed = u32_max(*relayed, u32_min(cmd->relayed_tokens, t->tokens_max));
+    }
     queue_move_assignment(queue, row, ASSIGNMENT_COMMITTED, CAUSE_NONE);
     reputation_count(queue->reputation, a->node, COUNT_TASK_COMMITTED, 1);
     measure(queue, a, cmd);
@@ -294,7 +297,7 @@ enum verdict session_queue_commit(struct session_queue *queue, const struct cmd_
         return verdict;
 
     struct record record;
-    enum fail_cause wrong = judge_reveal(queue, a, cmd, &record);
+    enum fail_cause wrong = judge_reveal(queue, row, cmd, &record);
     if (wrong == CAUSE_NONE) {
         keep_reveal(queue, row, cmd, &record);
         queue_advance(queue, a->task, CAUSE_NONE);

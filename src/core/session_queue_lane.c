@@ -6,16 +6,9 @@
 void queue_clear_lanes(struct session_lanes *lanes)
 {
     *lanes =
-        (struct session_lanes){.others = {SLOT_NONE, SLOT_NONE}, .starved_router = SLOT_NONE, .short_next = SLOT_NONE};
+        (struct session_lanes){.parked = {SLOT_NONE, SLOT_NONE}, .starved_router = SLOT_NONE, .short_next = SLOT_NONE};
     for (uint32_t i = 0; i < PRIORITIES; i++)
         lanes->lane[i] = (struct lane){SLOT_NONE, SLOT_NONE};
-}
-
-static struct lane *list_of(struct session_queue *queue, const struct task *t)
-{
-    struct session_lanes *lanes = &queue->lanes[t->session];
-    bool in_lane = t->state == TASK_QUEUED && !task_has(t, TASK_PARKED);
-    return in_lane ? &lanes->lane[t->priority] : &lanes->others;
 }
 
 static void link_first(struct session_queue *queue, struct lane *list, uint32_t task)
@@ -23,10 +16,7 @@ static void link_first(struct session_queue *queue, struct lane *list, uint32_t 
     struct task *t = &queue->task[task];
     t->prev = SLOT_NONE;
     t->next = list->head;
-    if (t->next == SLOT_NONE)
-        list->tail = task;
-    else
-        queue->task[t->next].prev = task;
+    *(t->next == SLOT_NONE ? &list->tail : &queue->task[t->next].prev) = task;
     list->head = task;
 }
 
@@ -35,72 +25,70 @@ static void link_last(struct session_queue *queue, struct lane *list, uint32_t t
     struct task *t = &queue->task[task];
     t->prev = list->tail;
     t->next = SLOT_NONE;
-    if (t->prev == SLOT_NONE)
-        list->head = task;
-    else
-        queue->task[t->prev].next = task;
+    *(t->prev == SLOT_NONE ? &list->head : &queue->task[t->prev].next) = task;
     list->tail = task;
 }
 
 static void unlink_task(struct session_queue *queue, struct lane *list, uint32_t task)
 {
     struct task *t = &queue->task[task];
-    if (t->prev == SLOT_NONE)
-        list->head = t->next;
-    else
-        queue->task[t->prev].next = t->next;
-    if (t->next == SLOT_NONE)
-        list->tail = t->prev;
-    else
-        queue->task[t->next].prev = t->prev;
+    *(t->prev == SLOT_NONE ? &list->head : &queue->task[t->prev].next) = t->next;
+    *(t->next == SLOT_NONE ? &list->tail : &queue->task[t->next].prev) = t->prev;
     t->prev = t->next = SLOT_NONE;
 }
 
-/* From the others into its lane; its state says already that it is QUEUED. */
 void queue_enlane(struct session_queue *queue, uint32_t task, bool first)
 {
-    struct session_lanes *lanes = &queue->lanes[queue->task[task].session];
-    unlink_task(queue, &lanes->others, task);
+    const struct task *t = &queue->task[task];
+    struct session_lanes *lanes = &queue->lanes[t->session];
     if (first)
-        link_first(queue, list_of(queue, &queue->task[task]), task);
+        link_first(queue, &lanes->lane[t->priority], task);
     else
-        link_last(queue, list_of(queue, &queue->task[task]), task);
+        link_last(queue, &lanes->lane[t->priority], task);
+    lanes->busy |= (uint16_t)(1u << t->priority);
     lanes->queued++;
-    queue_feed(queue, queue->task[task].session);
+    lanes->moved = true;
+    queue_feed(queue, t->session);
 }
 
-/* From its lane to the others; its state still says that it is QUEUED. A parked one is among them. */
 void queue_leave_lane(struct session_queue *queue, uint32_t task)
 {
-    struct session_lanes *lanes = &queue->lanes[queue->task[task].session];
-    cx_assert(!task_has(&queue->task[task], TASK_PARKED));
+    const struct task *t = &queue->task[task];
+    struct session_lanes *lanes = &queue->lanes[t->session];
+    struct lane *lane = &lanes->lane[t->priority];
+    cx_assert(!task_has(t, TASK_PARKED));
     cx_assert(lanes->queued > 0);
-    unlink_task(queue, list_of(queue, &queue->task[task]), task);
-    link_last(queue, &lanes->others, task);
+    unlink_task(queue, lane, task);
+    if (lane->head == SLOT_NONE)
+        lanes->busy &= (uint16_t) ~(1u << t->priority);
     lanes->queued--;
+    lanes->moved = true;
 }
 
+/* A task that comes changes nothing for those that wait already: it feeds none. */
 void queue_join(struct session_queue *queue, uint32_t task)
 {
-    struct session_lanes *lanes = &queue->lanes[queue->task[task].session];
-    link_last(queue, list_of(queue, &queue->task[task]), task);
+    const struct task *t = &queue->task[task];
+    struct session_lanes *lanes = &queue->lanes[t->session];
+    link_last(queue, &lanes->lane[t->priority], task);
+    lanes->busy |= (uint16_t)(1u << t->priority);
     lanes->queued++;
     lanes->live++;
+    lanes->moved = true;
 }
 
-/* By the state that it had until now: `was_queued`. */
+/* By the state that it had until now. */
 void queue_leave(struct session_queue *queue, uint32_t task)
 {
-    struct task *t = &queue->task[task];
+    const struct task *t = &queue->task[task];
     struct session_lanes *lanes = &queue->lanes[t->session];
     if (task_has(t, TASK_PARKED)) {
         cx_assert(queue->parked[t->router] > 0);
         queue->parked[t->router]--;
+        unlink_task(queue, &lanes->parked, task);
     } else if (t->state == TASK_QUEUED) {
-        cx_assert(lanes->queued > 0);
-        lanes->queued--;
+        queue_leave_lane(queue, task);
     }
-    unlink_task(queue, list_of(queue, t), task);
     lanes->live--;
 }
 
@@ -111,6 +99,7 @@ void queue_park(struct session_queue *queue, uint32_t task)
     struct task *t = &queue->task[task];
     cx_assert(t->state == TASK_QUEUED);
     queue_leave_lane(queue, task);
+    link_last(queue, &queue->lanes[t->session].parked, task);
     t->flags |= TASK_PARKED;
     queue->parked[t->router]++;
 }
@@ -122,6 +111,7 @@ void queue_unpark(struct session_queue *queue, uint32_t task)
     cx_assert(queue->parked[t->router] > 0);
     queue->parked[t->router]--;
     t->flags &= (uint8_t)~TASK_PARKED;
+    unlink_task(queue, &queue->lanes[t->session].parked, task);
     queue_enlane(queue, task, true);
 }
 
@@ -161,12 +151,14 @@ static uint64_t turn_of(const struct session_queue *queue, const struct task *t)
 /* Goes through the lanes in the order of turns, without taking anything out. */
 struct scan {
     uint32_t at[PRIORITIES];
+    uint32_t left;  // bit i: at[i] is a task
 };
 
 static void scan_begin(const struct session_lanes *lanes, struct scan *scan)
 {
-    for (uint32_t i = 0; i < PRIORITIES; i++)
-        scan->at[i] = lanes->lane[i].head;
+    scan->left = lanes->busy;
+    for (uint32_t left = scan->left; left != 0; left &= left - 1)
+        scan->at[__builtin_ctz(left)] = lanes->lane[__builtin_ctz(left)].head;
 }
 
 /* Of two with the same turn the higher priority goes first. */
@@ -174,30 +166,32 @@ static uint32_t scan_next(const struct session_queue *queue, struct scan *scan)
 {
     uint32_t best = SLOT_NONE;
     uint64_t best_turn = 0;
-    for (uint32_t i = PRIORITIES; i-- > 0;) {
-        if (scan->at[i] == SLOT_NONE)
+    for (uint32_t left = scan->left; left != 0; left &= left - 1) {
+        uint32_t task = scan->at[__builtin_ctz(left)];
+        uint64_t turn = turn_of(queue, &queue->task[task]);
+        if (best != SLOT_NONE && turn < best_turn)
             continue;
-        uint64_t turn = turn_of(queue, &queue->task[scan->at[i]]);
-        if (best != SLOT_NONE && turn <= best_turn)
-            continue;
-        best = scan->at[i];
+        best = task;
         best_turn = turn;
     }
-    if (best != SLOT_NONE)
-        scan->at[queue->task[best].priority] = queue->task[best].next;
+    if (best == SLOT_NONE)
+        return SLOT_NONE;
+    const struct task *t = &queue->task[best];
+    scan->at[t->priority] = t->next;
+    if (t->next == SLOT_NONE)
+        scan->left &= ~(1u << t->priority);
     return best;
 }
 
 /* A next attempt waits from the failure of the one before. */
 static uint64_t queued_since_ms(const struct task *t) { return u64_add_sat(t->queued_ms, t->phase_after_ms); }
 
-uint64_t queue_oldest_ms(const struct session_queue *queue, uint32_t session)
+/* Since when one of the session's tasks is QUEUED, of those whose turn is first; TIME_NEVER: none is. */
+static uint64_t oldest_ms(const struct session_queue *queue, const struct session_lanes *lanes)
 {
     uint64_t oldest = TIME_NEVER;
-    const struct session_lanes *lanes = &queue->lanes[session];
-    for (uint32_t i = 0; lanes->queued > 0 && i < PRIORITIES; i++)
-        if (lanes->lane[i].head != SLOT_NONE)
-            oldest = u64_min(oldest, queued_since_ms(&queue->task[lanes->lane[i].head]));
+    for (uint32_t left = lanes->busy; left != 0; left &= left - 1)
+        oldest = u64_min(oldest, queued_since_ms(&queue->task[lanes->lane[__builtin_ctz(left)].head]));
     return oldest;
 }
 
@@ -262,8 +256,6 @@ static void feed_short(struct session_queue *queue)
 bool queue_dispatch(struct session_queue *queue, uint32_t session)
 {
     struct scan scan;
-    if (!session_has_free(queue->session, session))
-        return false;
     scan_begin(&queue->lanes[session], &scan);
     for (uint32_t i = 0; i < DISPATCH_SCAN_MAX; i++) {
         uint32_t task = scan_next(queue, &scan);
@@ -295,8 +287,12 @@ void queue_settle(struct session_queue *queue, uint32_t session)
     struct session_lanes *lanes = &queue->lanes[session];
     feed_short(queue);
     queue_settle_due(queue);
-    if (lanes->queued > 0 && session_state(queue->session, session) == SESSION_ACTIVE)
+    if (lanes->queued > 0 && session_has_free(queue->session, session) &&
+        session_state(queue->session, session) == SESSION_ACTIVE)
         if (queue_dispatch(queue, session) && lanes->queued > 0)
             session_mark(queue->session, session);
-    session_waiting(queue->session, session, queue_oldest_ms(queue, session));
+    if (!lanes->moved)
+        return;
+    lanes->moved = false;
+    session_waiting(queue->session, session, oldest_ms(queue, lanes));
 }

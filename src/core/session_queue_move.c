@@ -90,6 +90,12 @@ void queue_set_due(struct session_queue *queue, uint32_t task)
         heap_set(&queue->due, task, due_ms);
 }
 
+void queue_end_due(struct session_queue *queue, uint32_t task)
+{
+    if (queue->due.count > queue->tasks.live + DEAD_KEYS_MAX)
+        heap_remove(&queue->due, task);
+}
+
 void queue_settle_due(struct session_queue *queue)
 {
     /* A phase that ended before its deadline left a key that is too early. Each was paid for by one move, but a command
@@ -98,7 +104,8 @@ void queue_settle_due(struct session_queue *queue)
         uint32_t task = heap_top(&queue->due);
         if (task == SLOT_NONE)
             return;
-        uint64_t due_ms = session_queue_task_due_ms(queue, task);
+        bool lives = slots_is_live(&queue->tasks, task);
+        uint64_t due_ms = lives ? session_queue_task_due_ms(queue, task) : TIME_NEVER;
         if (due_ms == heap_key(&queue->due, task))
             return;
         heap_set(&queue->due, task, due_ms);

@@ -23,6 +23,8 @@
 #define FAILED_NODES_MAX 64
 /* How far a view counts to say what place a task has. */
 #define POSITION_MAX 1000
+/* Keys of ended tasks that may be left in `due`: their slots are used again soonest. */
+#define DEAD_KEYS_MAX 256
 /* Tasks that one look for work goes past before it gives up. */
 #define DISPATCH_SCAN_MAX 16
 
@@ -41,10 +43,10 @@ enum verdict queue_find_task(const struct session_queue *queue, uint64_t id, uin
 
 void queue_clear_lanes(struct session_lanes *lanes);
 
-/* Each task is in its lane or among the others of its session; these two move it. */
+/* A task that waits is in its lane, or parked. These two put one that ran into its lane and take it out. */
 void queue_enlane(struct session_queue *queue, uint32_t task, bool first);
 void queue_leave_lane(struct session_queue *queue, uint32_t task);
-/* A new task is in neither; an ended one leaves what it is in. */
+/* A new task joins its lane; one that ends leaves what it is in. */
 void queue_join(struct session_queue *queue, uint32_t task);
 void queue_leave(struct session_queue *queue, uint32_t task);
 /* Its router fell silent, or lives again. */
@@ -54,8 +56,6 @@ void queue_unpark(struct session_queue *queue, uint32_t task);
 uint32_t queue_returned_router(const struct session_queue *queue);
 /* Takes some tasks of routers that returned back into their lanes. */
 void queue_unpark_some(struct session_queue *queue);
-/* Since when one of the session's tasks is QUEUED, of those whose turn is first; TIME_NEVER: none is. */
-uint64_t queue_oldest_ms(const struct session_queue *queue, uint32_t session);
 /* Assigns one task of an ACTIVE session. False: there is none that could be. */
 bool queue_dispatch(struct session_queue *queue, uint32_t session);
 /* Something changed for the session's tasks: the next look may find what the last did not. */
@@ -80,6 +80,8 @@ uint64_t queue_phase_deadline_ms(const struct session_queue *queue, uint32_t tas
 uint64_t queue_total_deadline_ms(const struct session_queue *queue, uint32_t task);
 /* Its deadline came earlier, or a phase began. */
 void queue_set_due(struct session_queue *queue, uint32_t task);
+/* The task has ended: its key goes, or stays for the next task of its slot, whose deadlines come later as a rule. */
+void queue_end_due(struct session_queue *queue, uint32_t task);
 /* Makes the first deadline exact again. */
 void queue_settle_due(struct session_queue *queue);
 /* The lease of the task's primary row; SLOT_NONE: it has none. */

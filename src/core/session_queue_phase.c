@@ -44,11 +44,12 @@ void queue_wish(const struct session_queue *queue, uint32_t task, bool replaces,
     }
 }
 
-static uint64_t seed_of(const struct session_queue *queue, const struct task *t, uint64_t lease)
+static uint64_t seed_of(const struct session_queue *queue, uint32_t task, uint64_t lease)
 {
+    const struct task *t = &queue->task[task];
     struct hash dice;
     if (task_has(t, TASK_SEED_OF_CLIENT))
-        return t->seed;
+        return queue->request[task].seed;
     bool has_beacon = cognitive_dice(queue->cognitive, &dice);
     cx_maybe(has_beacon);
     return step_dice(&dice, SEED_TAG, lease, t->attempt);
@@ -81,7 +82,7 @@ static void offer(struct session_queue *queue, uint32_t task, uint32_t node)
     cx_assert(row != SLOT_NONE);  // who calls has looked
 
     struct assignment *a = &queue->assignment[row];
-    a->seed = seed_of(queue, &queue->task[task], a->lease);
+    a->seed = seed_of(queue, task, a->lease);
     /* The node may have raised its prices since the session took it. */
     a->price_in = u64_min(terms->price_in, policy->price_in_max);
     a->price_out = u64_min(terms->price_out, policy->price_out_max);

@@ -3,12 +3,14 @@
 
 /* ---- rows ---- */
 
-static void row_task(const struct session_queue *queue, struct rows *rows, struct task *t)
+static void row_task(const struct session_queue *queue, struct rows *rows, uint32_t task)
 {
+    struct task *t = &queue->task[task];
+    struct task_request *r = &queue->request[task];
     uint32_t cap = queue->tasks.cap;
-    row_bytes(rows, t->request_digest.b, sizeof t->request_digest.b);
+    row_bytes(rows, r->digest.b, sizeof r->digest.b);
     row_u64(rows, &t->queued_ms);
-    row_u64(rows, &t->seed);
+    row_u64(rows, &r->seed);
     row_u32(rows, &t->phase_after_ms);
     row_u32(rows, &t->total_ms);
     row_slot(rows, &t->session, queue->session_cap);
@@ -18,7 +20,7 @@ static void row_task(const struct session_queue *queue, struct rows *rows, struc
     row_u32(rows, &t->prompt_size);
     row_u32(rows, &t->tokens_max);
     row_u32(rows, &t->precommit_ms);
-    row_u32(rows, &t->relayed);
+    row_u32(rows, &r->relayed);
     row_slot(rows, &t->assignment, queue->assignment_cap);
     row_slot(rows, &t->prev, cap);
     row_slot(rows, &t->next, cap);
@@ -34,23 +36,24 @@ static void row_task(const struct session_queue *queue, struct rows *rows, struc
         rows->ok = false;
 }
 
-/* Which of the union's members holds, the state says. */
-static void row_said(struct rows *rows, struct assignment *a)
+/* Which of the union's members holds, and whether it has said anything, the state says. */
+static void row_said(struct rows *rows, struct assignment *a, struct hash *said)
 {
+    if (a->state >= ASSIGNMENT_PRECOMMITTED && a->state <= ASSIGNMENT_ACCEPTED)
+        row_bytes(rows, said->b, sizeof said->b);
     if (a->state == ASSIGNMENT_COMMITTED || a->state == ASSIGNMENT_ACCEPTED) {
-        row_bytes(rows, a->text_digest.b, sizeof a->text_digest.b);
         row_u32(rows, &a->tokens_in);
         row_u32(rows, &a->tokens_out);
     } else if (assignment_is_live((enum assignment_state)a->state)) {
-        row_bytes(rows, a->precommit.b, sizeof a->precommit.b);
         row_u64(rows, &a->seed);
     } else {
         row_u64(rows, &a->failed_node);
     }
 }
 
-static void row_assignment(const struct session_queue *queue, struct rows *rows, struct assignment *a)
+static void row_assignment(const struct session_queue *queue, struct rows *rows, uint32_t row)
 {
+    struct assignment *a = &queue->assignment[row];
     row_u64(rows, &a->lease);
     row_slot(rows, &a->next, queue->assignment_cap);
     if (a->lease == 0)
@@ -60,7 +63,7 @@ static void row_assignment(const struct session_queue *queue, struct rows *rows,
     row_u8(rows, &a->cause);
     row_u8(rows, &a->finish);
     row_bool(rows, &a->primary);
-    row_said(rows, a);
+    row_said(rows, a, &queue->said[row]);
     row_u64(rows, &a->offered_ms);
     row_u64(rows, &a->price_in);
     row_u64(rows, &a->price_out);
@@ -79,7 +82,7 @@ static void task_table(struct session_queue *queue, struct rows *rows)
     row_slots(rows, &queue->tasks);
     for (uint32_t i = 0; i < queue->tasks.used && rows->ok; i++)
         if (slots_is_live(&queue->tasks, i))
-            row_task(queue, rows, &queue->task[i]);
+            row_task(queue, rows, i);
     row_heap(rows, &queue->due);  // lazily keyed: not to be had from the rows
     rows_table_end(rows);
 }
@@ -93,7 +96,7 @@ static void assignment_table(struct session_queue *queue, struct rows *rows)
     row_u64(rows, &queue->lease_counter);
     row_slot(rows, &queue->assignment_free, queue->assignment_cap);
     for (uint32_t i = 0; i < queue->assignment_used && rows->ok; i++)
-        row_assignment(queue, rows, &queue->assignment[i]);
+        row_assignment(queue, rows, i);
     rows_table_end(rows);
 
     rows_table(rows, &nodes, nodes);
@@ -129,6 +132,15 @@ static void row_lane(const struct session_queue *queue, struct rows *rows, struc
     row_slot(rows, &lane->tail, queue->tasks.cap);
 }
 
+/* What follows from the lanes. That one has not changed is not known, and does not matter. */
+static void derive_lanes(struct session_lanes *lanes)
+{
+    lanes->busy = 0;
+    for (uint32_t i = 0; i < PRIORITIES; i++)
+        lanes->busy |= (uint16_t)((uint32_t)(lanes->lane[i].head != SLOT_NONE) << i);
+    lanes->moved = true;
+}
+
 static void lanes_table(struct session_queue *queue, struct rows *rows)
 {
     uint32_t sessions = queue->session_cap;
@@ -137,13 +149,15 @@ static void lanes_table(struct session_queue *queue, struct rows *rows)
         struct session_lanes *lanes = &queue->lanes[i];
         for (uint32_t priority = 0; priority < PRIORITIES; priority++)
             row_lane(queue, rows, &lanes->lane[priority]);
-        row_lane(queue, rows, &lanes->others);
+        row_lane(queue, rows, &lanes->parked);
         row_u32(rows, &lanes->queued);
         row_u32(rows, &lanes->live);
         row_slot(rows, &lanes->starved_router, ROUTERS_MAX);
         row_u32(rows, &lanes->starved_context);
         row_slot(rows, &lanes->short_next, sessions);
         row_u8(rows, &lanes->short_of);
+        if (rows_reading(rows))
+            derive_lanes(lanes);
     }
     row_slot(rows, &queue->short_of_rows.head, sessions);
     row_slot(rows, &queue->short_of_rows.tail, sessions);
@@ -167,7 +181,8 @@ void session_queue_rows(struct session_queue *queue, struct rows *rows)
 
 /* ---- check ---- */
 
-static uint32_t check_list(const struct session_queue *queue, uint32_t session, const struct lane *list, bool queued,
+/* `priority` of a lane; PRIORITIES: the parked ones. */
+static uint32_t check_list(const struct session_queue *queue, uint32_t session, const struct lane *list,
                            uint32_t priority)
 {
     uint32_t count = 0, prev = SLOT_NONE;
@@ -176,9 +191,9 @@ static uint32_t check_list(const struct session_queue *queue, uint32_t session, 
         cx_assert(slots_is_live(&queue->tasks, task));
         cx_assert(t->session == session);
         cx_assert(t->prev == prev);
-        cx_assert((t->state == TASK_QUEUED && !task_has(t, TASK_PARKED)) == queued);
-        if (queued)
-            cx_assert(t->priority == priority);
+        cx_assert(t->state == TASK_QUEUED);
+        cx_assert(task_has(t, TASK_PARKED) == (priority == PRIORITIES));
+        cx_assert(task_has(t, TASK_PARKED) || t->priority == priority);
         cx_assert(count++ < queue->tasks.live);
     }
     cx_assert(list->tail == prev);
@@ -187,17 +202,22 @@ static uint32_t check_list(const struct session_queue *queue, uint32_t session, 
 
 static void check_lanes(const struct session_queue *queue)
 {
-    uint32_t live = 0;
+    uint32_t live = 0, waiting = 0;
     for (uint32_t session = 0; session < queue->session_cap; session++) {
         const struct session_lanes *lanes = &queue->lanes[session];
         uint32_t queued = 0;
-        for (uint32_t i = 0; i < PRIORITIES; i++)
-            queued += check_list(queue, session, &lanes->lane[i], true, i);
+        for (uint32_t i = 0; i < PRIORITIES; i++) {
+            queued += check_list(queue, session, &lanes->lane[i], i);
+            cx_assert((lanes->busy >> i & 1) == (lanes->lane[i].head != SLOT_NONE));
+        }
         cx_assert(queued == lanes->queued);
-        cx_assert(queued + check_list(queue, session, &lanes->others, false, 0) == lanes->live);
+        waiting += queued + check_list(queue, session, &lanes->parked, PRIORITIES);
         live += lanes->live;
     }
     cx_assert(live == queue->tasks.live);
+    for (uint32_t task = 0; task < queue->tasks.used; task++)
+        waiting -= slots_is_live(&queue->tasks, task) && queue->task[task].state == TASK_QUEUED;
+    cx_assert(waiting == 0);  // each is in one list
 }
 
 static void check_assignment(const struct session_queue *queue, uint32_t row, uint32_t task)
@@ -266,6 +286,8 @@ static void check_task(const struct session_queue *queue, uint32_t task, uint32_
         cx_assert(t->state == TASK_QUEUED);
         parked[t->router]++;
     }
+    if (t->state != TASK_QUEUED)
+        cx_assert(t->prev == SLOT_NONE && t->next == SLOT_NONE);
     if (t->reference != SLOT_NONE) {
         cx_assert(slots_is_live(&queue->references, t->reference));
         cx_assert(queue->reference[t->reference].task == slots_id(&queue->tasks, task));
@@ -306,7 +328,7 @@ void session_queue_check(const struct session_queue *queue)
     uint32_t rows = 0, free = 0, parked[ROUTERS_MAX] = {0};
     slots_check(&queue->tasks);
     heap_check(&queue->due);
-    cx_assert(queue->due.count == queue->tasks.live);
+    cx_assert(queue->due.count <= queue->tasks.live + DEAD_KEYS_MAX);
     for (uint32_t task = 0; task < queue->tasks.used; task++)
         if (slots_is_live(&queue->tasks, task))
             check_task(queue, task, &rows, parked);

@@ -135,8 +135,8 @@ static void finish(struct session_queue *queue, uint32_t task, enum task_state t
     queue_leave(queue, task);
     queue_move_task(queue, task, to, cause);
     queue_give_rows(queue, task, false);
-    heap_remove(&queue->due, task);
     slots_give(&queue->tasks, task);
+    queue_end_due(queue, task);
     queue->ended[to]++;
     session_task_ended(queue->session, session);
 }
@@ -160,10 +160,18 @@ struct payday {
     struct amount to_router, to_each_oracle;
 };
 
-static void begin_payday(const struct session_queue *queue, uint32_t task, struct payday *ret_day)
+/* No account is ever given back, and a router keeps its operator: one look-up is enough. */
+static uint32_t router_payee(struct session_queue *queue, uint32_t router)
+{
+    if (queue->payee[router] == SLOT_NONE)
+        queue->payee[router] = account_find(queue->account, router_operator(queue->account, router));
+    return queue->payee[router];
+}
+
+static void begin_payday(struct session_queue *queue, uint32_t task, struct payday *ret_day)
 {
     *ret_day = (struct payday){.task = task};
-    ret_day->router = account_find(queue->account, router_operator(queue->account, queue->task[task].router));
+    ret_day->router = router_payee(queue, queue->task[task].router);
     ret_day->oracle_count = oracle_accounts(queue->cognitive, ret_day->oracle);
 }
 
@@ -335,7 +343,7 @@ void queue_decide(struct session_queue *queue, uint32_t task)
     uint32_t count = revealed_rows(queue, task, row);
     cx_assert(count >= policy->quorum);
     for (uint32_t i = 0; i < count; i++)
-        answer[i] = (struct answer){.text_digest = queue->assignment[row[i]].text_digest};
+        answer[i] = (struct answer){.text_digest = queue->said[row[i]]};
 
     queue_move_task(queue, task, TASK_COMMITTED, CAUSE_NONE);
     if (validation_decide(policy->validation, policy->redundancy, answer, count) == 0)
@@ -357,7 +365,7 @@ void queue_begin_cancel(struct session_queue *queue, uint32_t task, uint32_t rel
     for (uint32_t row = t->assignment; row != SLOT_NONE; row = queue->assignment[row].next)
         if (queue->assignment[row].state == ASSIGNMENT_OFFERED)
             queue_move_assignment(queue, row, ASSIGNMENT_RECALLED, CAUSE_CANCELLED);
-    t->relayed = u32_min(relayed, t->tokens_max);
+    queue->request[task].relayed = u32_min(relayed, t->tokens_max);
     t->flags |= TASK_CANCELLING;
     t->phase_after_ms = (uint32_t)u64_min(queue->step->now_ms - t->queued_ms, UINT32_MAX);
 
@@ -373,14 +381,13 @@ void queue_begin_cancel(struct session_queue *queue, uint32_t task, uint32_t rel
 
 void queue_end_cancel(struct session_queue *queue, uint32_t task)
 {
-    const struct task *t = &queue->task[task];
     uint32_t row[REDUNDANCY_MAX];
     uint32_t count = revealed_rows(queue, task, row);
     struct payday day;
     begin_payday(queue, task, &day);
     for (uint32_t i = 0; i < count; i++) {
         struct assignment *a = &queue->assignment[row[i]];
-        a->tokens_out = u32_min(a->tokens_out, t->relayed);
+        a->tokens_out = u32_min(a->tokens_out, queue->request[task].relayed);
         accept(queue, row[i], &day);
     }
     end_payday(queue, &day);

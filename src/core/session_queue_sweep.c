@@ -32,10 +32,14 @@ static void sweep_lost(struct session_queue *queue, uint32_t node)
 
 static uint32_t any_queued(const struct session_lanes *lanes)
 {
-    for (uint32_t i = 0; lanes->queued > 0 && i < PRIORITIES; i++)
-        if (lanes->lane[i].head != SLOT_NONE)
-            return lanes->lane[i].head;
-    return SLOT_NONE;
+    return lanes->busy ? lanes->lane[__builtin_ctz(lanes->busy)].head : SLOT_NONE;
+}
+
+/* A task that runs has a live assignment, and that is on a member. */
+static uint32_t any_running(const struct session_queue *queue, uint32_t session)
+{
+    uint32_t node = session_busy_member(queue->session, session);
+    return node == SLOT_NONE ? SLOT_NONE : queue->assignment[queue->of_node[node]].task;
 }
 
 /* The next task of a session that ends, which is to end with it; SLOT_NONE: those that are left end by themselves. */
@@ -46,7 +50,9 @@ static uint32_t next_to_end(const struct session_queue *queue, uint32_t session)
     uint32_t task = any_queued(lanes);
     if (closing == SESSION_REASON_NONE)
         return SLOT_NONE;
-    return task == SLOT_NONE && closing != SESSION_REASON_OWNER ? lanes->others.head : task;
+    if (task != SLOT_NONE || closing == SESSION_REASON_OWNER)
+        return task;
+    return lanes->parked.head != SLOT_NONE ? lanes->parked.head : any_running(queue, session);
 }
 
 static void end_one(struct session_queue *queue, uint32_t session)
@@ -85,6 +91,17 @@ static void forget(struct session_queue *queue, uint32_t slot)
     slots_give(&queue->references, slot);
 }
 
+static void sweep_due(struct session_queue *queue, uint32_t task)
+{
+    if (!slots_is_live(&queue->tasks, task)) {
+        heap_remove(&queue->due, task);
+        return;
+    }
+    uint32_t session = queue->task[task].session;
+    queue_deadline(queue, task);
+    queue_settle(queue, session);
+}
+
 void session_queue_sweep(struct session_queue *queue)
 {
     uint64_t now_ms = queue->step->now_ms;
@@ -96,9 +113,7 @@ void session_queue_sweep(struct session_queue *queue)
     } else if (queue_returned_router(queue) != SLOT_NONE) {
         queue_unpark_some(queue);
     } else if (heap_top_key(&queue->due) <= now_ms) {
-        uint32_t session = queue->task[heap_top(&queue->due)].session;
-        queue_deadline(queue, heap_top(&queue->due));
-        queue_settle(queue, session);
+        sweep_due(queue, heap_top(&queue->due));
     } else if (heap_top_key(&queue->forget) <= now_ms) {
         forget(queue, heap_top(&queue->forget));
     }
