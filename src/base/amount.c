@@ -17,6 +17,10 @@ static void mul_wide(uint64_t a, uint64_t b, uint64_t *ret_high, uint64_t *ret_l
 bool amount_mul(struct amount a, uint64_t times, struct amount *ret_product)
 {
     uint64_t high, low;
+    if ((a.credits | times) >> 32 == 0) {
+        *ret_product = amount_of(a.credits * times);
+        return true;
+    }
     mul_wide(a.credits, times, &high, &low);
     if (high > 0)
         return false;
@@ -45,6 +49,12 @@ static bool scale(struct amount a, uint64_t numerator, uint64_t denominator, uin
 {
     cx_assert(denominator > 0);
     uint64_t high, low;
+    /* Nearly all amounts and shares are so small that their product is plain. */
+    if (a.credits >> 48 == 0 && numerator >> 16 == 0) {
+        *ret_part = a.credits * numerator / denominator;
+        *ret_rest = a.credits * numerator % denominator;
+        return true;
+    }
     mul_wide(a.credits, numerator, &high, &low);
     if (high == 0) {
         *ret_part = low / denominator;

@@ -79,12 +79,12 @@ static bool has_accounts(const struct account_book *account, const struct addres
 }
 
 /* An oracle is paid, and uses nonces: it has accounts. */
-static void make_accounts(struct account_book *account, const struct oracle *o)
+static void make_accounts(struct account_book *account, struct oracle *o)
 {
     uint32_t made;
     enum verdict verdict = account_ensure(account, &o->address, &made);
     cx_assert(verdict == VERDICT_ACCEPTED);
-    verdict = account_ensure(account, &o->operator, & made);
+    verdict = account_ensure(account, &o->operator, & o->account);
     cx_assert(verdict == VERDICT_ACCEPTED);
 }
 
@@ -275,13 +275,9 @@ static void tell_leader(struct cognitive *cognitive)
 uint32_t oracle_accounts(const struct cognitive *cognitive, uint32_t ret_account[ORACLES_MAX])
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < cognitive->oracle_count; i++) {
-        if (cognitive->oracle[i].state != ORACLE_LIVE)
-            continue;
-        ret_account[count] = account_find(cognitive->account, &cognitive->oracle[i].operator);
-        cx_assert(ret_account[count] != SLOT_NONE);
-        count++;
-    }
+    for (uint32_t i = 0; i < cognitive->oracle_count; i++)
+        if (cognitive->oracle[i].state == ORACLE_LIVE)
+            ret_account[count++] = cognitive->oracle[i].account;
     return count;
 }
 

@@ -24,6 +24,7 @@ struct oracle {
     struct hash chain;  // the value whose preimage comes next
     uint64_t heard_ms;  // last heartbeat; 0: never
     uint32_t duties;
+    uint32_t account;  // the operator's: derived
     enum oracle_state state;
 };
 struct round_place {

@@ -3,7 +3,7 @@
 
 #include "base/assert.h"
 
-static void row_oracle(struct rows *rows, struct oracle *o)
+static void row_oracle(const struct cognitive *cognitive, struct rows *rows, struct oracle *o)
 {
     row_bytes(rows, o->address.b, sizeof o->address.b);
     row_bytes(rows, o->operator.b, sizeof o->operator.b);
@@ -11,6 +11,11 @@ static void row_oracle(struct rows *rows, struct oracle *o)
     row_u64(rows, &o->heard_ms);
     row_u32(rows, &o->duties);
     row_enum(rows, &o->state, ORACLE_STATE_COUNT);
+    if (!rows_reading(rows))
+        return;
+    o->account = account_find(cognitive->account, &o->operator);
+    if (o->account == SLOT_NONE)
+        rows->ok = false;
 }
 
 static void row_place(const struct cognitive *cognitive, struct rows *rows, struct round_place *p)
@@ -59,7 +64,7 @@ void cognitive_rows(struct cognitive *cognitive, struct rows *rows)
     rows_module(rows, "cognitive");
     rows_table(rows, &cognitive->oracle_count, ORACLES_MAX);
     for (uint32_t i = 0; i < cognitive->oracle_count; i++)
-        row_oracle(rows, &cognitive->oracle[i]);
+        row_oracle(cognitive, rows, &cognitive->oracle[i]);
     if (rows_reading(rows))
         cognitive->live = cognitive_count_live(cognitive);
     row_u32(rows, &cognitive->quorum);
@@ -109,6 +114,8 @@ void cognitive_check(const struct cognitive *cognitive)
     heap_check(&cognitive->due);
     cx_assert(cognitive->oracle_count <= ORACLES_MAX);
     cognitive_check_calm(cognitive);
+    for (uint32_t i = 0; i < cognitive->oracle_count; i++)
+        cx_assert(cognitive->oracle[i].account == account_find(cognitive->account, &cognitive->oracle[i].operator));
     cx_assert(cognitive->due.count == cognitive->slots.live);
     for (uint32_t i = 0; i < cognitive->slots.used; i++) {
         if (!slots_is_live(&cognitive->slots, i))

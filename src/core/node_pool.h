@@ -53,37 +53,44 @@ enum node_list_kind {
     NODE_LIST_NEWS,
     NODE_LIST_COUNT
 };
+/* What each task asks of a node lies in its first cache line, the terms of the model that most have alone in the
+ * second.
+ */
 struct node {
     struct address address;
-    struct hash encryption_key;
-    uint32_t operator;  // slot in operator_[]
+    uint32_t operator;    // slot in operator_[]
+    uint32_t account;     // the operator's: derived
+    uint16_t attached;    // bits by router slot, of `link`: derived
+    uint8_t slots, busy;  // tasks at once; assignments now
+    uint64_t absent_ms;   // since when no router holds it; TIME_NEVER: present
     enum node_state state;
+    enum node_list_kind list;
+    bool leaving;             // asked to leave
+    bool held;                // by a session
+    bool in_round;            // a round will end for it
+    bool overdue;             // RESERVED and absent for node_absent_ms: its session was told
+    bool proved_before;       // TESTING: it had proved what it is tested for
+    bool weighed;             // EPHEMERAL when its weights were set last: else all of them are 0; derived
     enum node_state back_to;  // where OFFLINE and TESTING return to
-    uint64_t since_ms;        // when `state` was entered
-    uint64_t absent_ms;       // since when no router holds it; TIME_NEVER: present
-    uint64_t offline_ms;      // when it is OFFLINE if none does; meaningful while absent
-    uint64_t backoff_ms;      // of the next RECALIBRATING
-    uint64_t retry_ms;        // when RECALIBRATING ends
-    uint64_t wait_ms;         // since when it waits for a test
-    uint64_t registered_seq;
     struct node_model model[NODE_MODELS_MAX];
     struct node_link link[NODE_LINKS_MAX];
+    uint64_t since_ms;    // when `state` was entered
+    uint64_t offline_ms;  // when it is OFFLINE if no router holds it; meaningful while absent
+    uint64_t backoff_ms;  // of the next RECALIBRATING
+    uint64_t retry_ms;    // when RECALIBRATING ends
+    uint64_t wait_ms;     // since when it waits for a test
+    uint64_t registered_seq;
+    struct hash encryption_key;
     uint32_t test_at;                       // index in model[] that the next round tests
     uint32_t last_at;                       // index in model[] that its last session used
     uint32_t prev, next;                    // in `list`
     uint32_t operator_prev, operator_next;  // among its operator's nodes
-    enum node_list_kind list;
-    uint8_t slots, busy;  // tasks at once; assignments now
     uint8_t engine;
     uint8_t build_size;
     char build[32];
-    bool weighed;        // EPHEMERAL when its weights were set last: else all of them are 0
-    bool leaving;        // asked to leave
-    bool held;           // by a session
-    bool in_round;       // a round will end for it
-    bool overdue;        // RESERVED and absent for node_absent_ms: its session was told
-    bool proved_before;  // TESTING: it had proved what it is tested for
 };
+static_assert(sizeof(struct node) % CACHE_LINE_SIZE == 0, "a node begins with a cache line");
+static_assert(offsetof(struct node, model) == CACHE_LINE_SIZE, "as the comment above says");
 struct operator_ {
     struct address address;
     uint32_t account;                 // SLOT_NONE until its first node
@@ -187,13 +194,16 @@ static inline const struct address *node_pool_operator(const struct node_pool *p
 }
 static inline uint32_t node_pool_account(const struct node_pool *pool, uint32_t node)  // its operator's: who is paid
 {
-    return pool->operator_[node_pool_node(pool, node)->operator].account;
+    return node_pool_node(pool, node)->account;
 }
 static inline bool node_pool_is_present(const struct node_pool *pool, uint32_t node)
 {
     return node_pool_node(pool, node)->absent_ms == TIME_NEVER;
 }
-bool node_pool_is_attached(const struct node_pool *pool, uint32_t node, uint32_t router);
+static inline bool node_pool_is_attached(const struct node_pool *pool, uint32_t node, uint32_t router)
+{
+    return router < ROUTERS_MAX && node_pool_node(pool, node)->attached >> router & 1;
+}
 /* Absent for node_absent_ms, leaving or banned: who holds it should let it go. */
 bool node_pool_is_lost_for_good(const struct node_pool *pool, uint32_t node);
 /* On its way through a test after a session: neither back in the pool nor out of it by failing. */

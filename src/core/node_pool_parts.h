@@ -26,6 +26,7 @@ void node_pool_begin_absence(const struct node_pool *pool, struct node *n);
 /* A link of a router that fell silent with links up, or came back with links down, or SLOT_NONE; and turning it. */
 uint32_t node_pool_link_to_turn(const struct node_pool *pool);
 void node_pool_turn_link(struct node_pool *pool, uint32_t link);
+uint16_t node_pool_attached(const struct node *n);                // its `attached`, from its links
 void node_pool_cut_links(struct node_pool *pool, uint32_t node);  // all of a node that is gone
 /* Operators' nodes, and what a ban or its end does to the next of them. */
 void node_pool_operator_add(struct node_pool *pool, uint32_t node);

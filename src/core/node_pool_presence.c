@@ -80,6 +80,15 @@ static void presence_may_have_changed(struct node_pool *pool, uint32_t node)
         went_absent(pool, node);
 }
 
+uint16_t node_pool_attached(const struct node *n)
+{
+    uint32_t attached = 0;
+    for (uint32_t i = 0; i < NODE_LINKS_MAX; i++)
+        if (n->link[i].router != SLOT_NONE)
+            attached |= 1u << n->link[i].router;
+    return (uint16_t)attached;
+}
+
 static uint32_t link_to(const struct node *n, uint32_t router)
 {
     for (uint32_t i = 0; i < NODE_LINKS_MAX; i++)
@@ -128,6 +137,7 @@ enum verdict node_pool_attach(struct node_pool *pool, const struct cmd_node_atta
         router_remove(pool, place);
     n->link[at].router = router;
     n->link[at].link = cmd->link;
+    n->attached = node_pool_attached(n);
     router_add(pool, place, router_is_present(pool->account, router));
     struct evt_node_attached *attached = &event_add(pool->step->out, EVENT_NODE_ATTACHED)->node_attached;
     attached->node = n->address;
@@ -152,6 +162,7 @@ enum verdict node_pool_detach(struct node_pool *pool, const struct cmd_node_deta
 
     router_remove(pool, node * NODE_LINKS_MAX + at);
     n->link[at] = (struct node_link){.router = SLOT_NONE};
+    n->attached = node_pool_attached(n);
     struct evt_node_detached *detached = &event_add(pool->step->out, EVENT_NODE_DETACHED)->node_detached;
     detached->node = n->address;
     detached->router = *router_address(pool->account, pool->step->router);
@@ -188,9 +199,5 @@ void node_pool_cut_links(struct node_pool *pool, uint32_t node)
         router_remove(pool, node * NODE_LINKS_MAX + i);
         n->link[i].router = SLOT_NONE;
     }
-}
-
-bool node_pool_is_attached(const struct node_pool *pool, uint32_t node, uint32_t router)
-{
-    return router != SLOT_NONE && link_to(node_pool_node(pool, node), router) != SLOT_NONE;
+    n->attached = 0;
 }

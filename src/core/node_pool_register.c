@@ -182,6 +182,7 @@ enum verdict node_pool_register(struct node_pool *pool, const struct command *cm
     cx_assert(slot != SLOT_NONE);
     make_node(pool, slot, reg);
     pool->operator_[pool->node[slot].operator].account = account;
+    pool->node[slot].account = account;
     verdict = payment_stake_add(pool->payment, slot, account, reg->stake, amount_of(pool->step->params.join_fee));
     cx_assert(verdict == VERDICT_ACCEPTED);
 

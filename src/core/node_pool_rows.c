@@ -118,7 +118,10 @@ static void rebuild(struct node_pool *pool, struct rows *rows)
         rows->ok = is_sound(pool, &pool->node[i]);
         if (!rows->ok)
             return;
+        struct node *n = &pool->node[i];
         id_map_add(&pool->by_address, i);
+        n->account = pool->operator_[n->operator].account;
+        n->attached = node_pool_attached(n);
         node_pool_recount(pool, i);
     }
 }
@@ -222,6 +225,8 @@ static void check_node(const struct node_pool *pool, uint32_t i)
     for (uint32_t k = 0; k < NODE_LINKS_MAX; k++)
         up |= n->link[k].router != SLOT_NONE && n->link[k].up;
     cx_assert(up == (n->absent_ms == TIME_NEVER));
+    cx_assert(n->attached == node_pool_attached(n));
+    cx_assert(n->account == pool->operator_[n->operator].account);
     uint64_t due_ms = node_pool_node_due_ms(pool, i);
     cx_assert(heap_has(&pool->due, i) == (due_ms != TIME_NEVER));
     if (due_ms != TIME_NEVER)

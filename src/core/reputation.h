@@ -11,6 +11,8 @@
 #define CORTEN_CORE_REPUTATION_H
 
 #include "base/arena.h"
+#include "base/assert.h"
+#include "base/prefetch.h"
 #include "core/rows.h"
 #include "core/step.h"
 
@@ -18,16 +20,17 @@
 
 /* What is counted: each phase once as asked, once as done. */
 enum node_count {
+    COUNT_TASK_OFFERED,  // those of each task first: they share a cache line
+    COUNT_TASK_ACKED,
+    COUNT_TASK_PRECOMMITTED,
+    COUNT_TASK_COMMITTED,
+    COUNT_TASK_ACCEPTED,
+    COUNT_TOKENS_OUT,
     COUNT_ROUND_ASKED,
     COUNT_ROUND_ACKED,
     COUNT_ROUND_PRECOMMITTED,
     COUNT_ROUND_COMMITTED,
     COUNT_ROUND_PASSED,
-    COUNT_TASK_OFFERED,
-    COUNT_TASK_ACKED,
-    COUNT_TASK_PRECOMMITTED,
-    COUNT_TASK_COMMITTED,
-    COUNT_TASK_ACCEPTED,
     COUNT_DECLINED,
     COUNT_ENGINE,
     COUNT_SILENT,
@@ -37,7 +40,6 @@ enum node_count {
     COUNT_OUTVOTED,
     COUNT_AUDIT_PASSED,
     COUNT_AUDIT_FLAGGED,
-    COUNT_TOKENS_OUT,
     NODE_COUNTS
 };
 
@@ -50,7 +52,9 @@ struct node_stats {
     uint64_t count[NODE_COUNTS];
     uint32_t level, streak;
     struct node_speed speed[NODE_MODELS_MAX];
+    uint64_t unused;  // to whole cache lines
 };
+static_assert(sizeof(struct node_stats) % CACHE_LINE_SIZE == 0, "a node's begin with a cache line");
 
 struct reputation {
     struct step *step;

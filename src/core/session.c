@@ -134,6 +134,15 @@ static void wait_remove(struct session_book *book, uint32_t session)
     *(s->wait_next == SLOT_NONE ? &q->tail : &book->session[s->wait_next].wait_prev) = s->wait_prev;
 }
 
+/* Its deadline, which most changes of a session leave where it is. */
+static void set_due(struct session_book *book, uint32_t session)
+{
+    uint64_t key_ms = session_key_ms(book, session);
+    uint64_t before_ms = heap_has(&book->due, session) ? book->due.key[session] : TIME_NEVER;
+    if (key_ms != before_ms)
+        heap_set(&book->due, session, key_ms);
+}
+
 static void tell_degraded(struct session_book *book, uint32_t session)
 {
     struct evt_session_degraded *degraded = &event_add(book->step->out, EVENT_SESSION_DEGRADED)->session_degraded;
@@ -154,7 +163,7 @@ void session_settle(struct session_book *book, uint32_t session)
         wait_add(book, session);
     else if (!waits && s->waits)
         wait_remove(book, session);
-    heap_set(&book->due, session, session_key_ms(book, session));
+    set_due(book, session);
 }
 
 /* ---- marks ---- */
@@ -286,7 +295,7 @@ void session_waiting(struct session_book *book, uint32_t session, uint64_t queue
         return;
     s->waiting_ms = queued_since_ms;
     session_plan_growth(book, session);
-    heap_set(&book->due, session, session_key_ms(book, session));
+    set_due(book, session);
 }
 
 void session_filter(const struct session_book *book, uint32_t session, struct node_filter *ret_filter)

@@ -91,6 +91,7 @@ struct member {
     bool away;     // absent, as the queue told
     bool free;     // neither, and it has a slot: derived, and in that list
 };
+static_assert(sizeof(struct member) == CACHE_LINE_SIZE, "each task looks at its members");
 struct session_pool {
     uint32_t owner;
     uint8_t route, replicas, name_size, session_count;

@@ -6,6 +6,7 @@ static void expect_task(const struct session_queue *queue, uint32_t task)
     if (task >= queue->tasks.used)
         return;
     cx_prefetch(&queue->task[task], sizeof *queue->task);
+    cx_prefetch(&queue->request[task], sizeof *queue->request);
     slots_expect(&queue->tasks, task);
     heap_expect(&queue->due, task);
     payment_expect(queue->payment, task);
@@ -28,6 +29,27 @@ static void expect_lane(const struct session_queue *queue, uint32_t session)
         cx_prefetch(&queue->task[lane->tail], sizeof *queue->task);
 }
 
+void queue_expect_next(const struct session_queue *queue, uint32_t session)
+{
+    const struct session_lanes *lanes = &queue->lanes[session];
+    for (uint32_t left = lanes->busy; left != 0; left &= left - 1) {
+        uint32_t task = lanes->lane[__builtin_ctz(left)].head;
+        cx_prefetch(&queue->task[task], sizeof *queue->task);
+        slots_expect(&queue->tasks, task);
+        heap_expect(&queue->due, task);
+    }
+}
+
+void queue_expect_after(const struct session_queue *queue, uint32_t session)
+{
+    const struct session_lanes *lanes = &queue->lanes[session];
+    for (uint32_t left = lanes->busy; left != 0; left &= left - 1) {
+        uint32_t next = queue->task[lanes->lane[__builtin_ctz(left)].head].next;
+        if (next != SLOT_NONE)
+            cx_prefetch(&queue->task[next], sizeof *queue->task);
+    }
+}
+
 static void expect_session(const struct session_queue *queue, uint32_t session)
 {
     session_expect(queue->session, session);
@@ -40,6 +62,16 @@ static void expect_payer(const struct session_queue *queue, const struct task *t
     expect_session(queue, t->session);
 }
 
+/* Whom the answer pays; and the node's newest assignment, behind which its others lie. */
+static void expect_payee(const struct session_queue *queue, uint32_t node)
+{
+    if (node_pool_id(queue->node_pool, node) == 0)
+        return;
+    account_expect_row(queue->account, node_pool_account(queue->node_pool, node));
+    if (queue->of_node[node] < queue->assignment_used)
+        cx_prefetch(&queue->assignment[queue->of_node[node]], sizeof *queue->assignment);
+}
+
 void session_queue_expect_lease(const struct session_queue *queue, uint64_t lease, enum expect_stage stage)
 {
     uint32_t row = LEASE_ROW(lease);
@@ -47,7 +79,10 @@ void session_queue_expect_lease(const struct session_queue *queue, uint64_t leas
         return;
     const struct assignment *a = &queue->assignment[row];
     switch (stage) {
-    case EXPECT_FAR: cx_prefetch(a, sizeof *a); return;
+    case EXPECT_FAR:
+        cx_prefetch(a, sizeof *a);
+        cx_prefetch(&queue->said[row], sizeof *queue->said);
+        return;
     case EXPECT_NEAR:
         if (a->lease != lease)
             return;
@@ -59,6 +94,7 @@ void session_queue_expect_lease(const struct session_queue *queue, uint64_t leas
             return;
         expect_payer(queue, &queue->task[a->task]);
         heap_expect_key(&queue->due, a->task);
+        expect_payee(queue, a->node);
         return;
     }
 }

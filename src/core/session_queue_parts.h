@@ -7,6 +7,7 @@
  *      session_queue_assign.c   commands that carry a lease
  *      session_queue_settle.c   decision, pay, cancel and every other end
  *      session_queue_sweep.c    what is done between commands
+ *      session_queue_expect.c   what a command will touch, asked for before its turn
  *      session_queue_rows.c     snapshots, and what must hold
  *
  * `task` is a task's slot and `row` an assignment's. Functions here never refuse.
@@ -110,6 +111,12 @@ void queue_advance(struct session_queue *queue, uint32_t task, enum fail_cause c
 void queue_next_attempt(struct session_queue *queue, uint32_t task, enum fail_cause cause);
 /* A deadline of the task has come. */
 void queue_deadline(struct session_queue *queue, uint32_t task);
+
+/* ---- session_queue_expect.c ---- */
+
+/* Ask for the tasks that a node which comes free may get next, and for those behind them. */
+void queue_expect_next(const struct session_queue *queue, uint32_t session);
+void queue_expect_after(const struct session_queue *queue, uint32_t session);
 
 /* ---- session_queue_settle.c ---- */
 

@@ -908,6 +908,7 @@ TEST(cognitive, a_verdict_wants_an_answer_and_another_operator)
     CHECK_EQ(judge(w, 0, 0, LAYER_HELD, LAYER_HELD), VERDICT_ACCEPTED); /* while others still reveal */
     CHECK_EQ(judge(w, 0, 0, LAYER_HELD, LAYER_HELD), VERDICT_VERDICT_KNOWN);
     w->cognitive.oracle[1].operator= world_operator_address(0);
+    w->cognitive.oracle[1].account = account_find(&w->account, &w->cognitive.oracle[1].operator);
     CHECK_EQ(judge(w, 0, 1, LAYER_HELD, LAYER_HELD), VERDICT_OWN_OPERATOR);
 }
 
@@ -966,6 +967,7 @@ TEST(cognitive, oracles_of_the_node_s_own_operator_alone_can_let_nobody_in)
 {
     struct world *w = committed(1, 1, 1);
     w->cognitive.oracle[0].operator= world_operator_address(0);
+    w->cognitive.oracle[0].account = account_find(&w->account, &w->cognitive.oracle[0].operator);
     CHECK_EQ(judge(w, 0, 0, LAYER_HELD, LAYER_HELD), VERDICT_OWN_OPERATOR);
     world_forget(w);
     world_wait(w, 60000);
