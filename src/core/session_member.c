@@ -303,11 +303,14 @@ bool session_pick_members(const struct session_book *book, const struct member_w
     for (uint32_t node = s->free_head; node != SLOT_NONE; node = book->member[node].free_next) {
         if (!will_do(book, wish, node))
             continue;
-        candidate[candidates++].node = node;
+        candidate[candidates].node = node;
+        candidate[candidates++].rank = 0;
     }
+    if (candidates < wish->want)
+        return false;
     /* Of less there is no choice, and so no draw. */
     uint64_t dice = candidates > 1 ? step_dice(&book->dice, MEMBER_TAG, wish->task, wish->draw) : 0;
-    for (uint32_t i = 0; i < candidates; i++)
+    for (uint32_t i = 0; i < candidates && candidates > 1; i++)
         candidate[i].rank = rank_of(book, wish, dice, candidate[i].node);
     /* The best of each operator in turn: no other choice could find more operators. */
     while (picked < wish->want) {

@@ -83,11 +83,15 @@ uint64_t session_queue_task_due_ms(const struct session_queue *queue, uint32_t t
     return u64_min(queue_phase_deadline_ms(queue, task), queue_total_deadline_ms(queue, task));
 }
 
-void queue_set_due(struct session_queue *queue, uint32_t task)
+static void set_due(struct session_queue *queue, uint32_t task, uint64_t due_ms)
 {
-    uint64_t due_ms = session_queue_task_due_ms(queue, task);
     if (!heap_has(&queue->due, task) || due_ms < heap_key(&queue->due, task))
         heap_set(&queue->due, task, due_ms);
+}
+
+void queue_set_due(struct session_queue *queue, uint32_t task)
+{
+    set_due(queue, task, session_queue_task_due_ms(queue, task));
 }
 
 void queue_end_due(struct session_queue *queue, uint32_t task)
@@ -139,7 +143,7 @@ void queue_move_task(struct session_queue *queue, uint32_t task, enum task_state
     if (!task_is_live(to))
         return;
     e->deadline_ms = session_queue_task_due_ms(queue, task);
-    queue_set_due(queue, task);
+    set_due(queue, task, e->deadline_ms);
 }
 
 /* ---- assignments ---- */

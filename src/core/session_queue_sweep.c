@@ -39,7 +39,11 @@ static uint32_t any_queued(const struct session_lanes *lanes)
 static uint32_t any_running(const struct session_queue *queue, uint32_t session)
 {
     uint32_t node = session_busy_member(queue->session, session);
-    return node == SLOT_NONE ? SLOT_NONE : queue->assignment[queue->of_node[node]].task;
+    if (node == SLOT_NONE)
+        return SLOT_NONE;
+    uint32_t row = queue->of_node[node];
+    cx_assert(row < queue->assignment_used);
+    return queue->assignment[row].task;
 }
 
 /* The next task of a session that ends, which is to end with it; SLOT_NONE: those that are left end by themselves. */
