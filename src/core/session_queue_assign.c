@@ -297,7 +297,7 @@ enum verdict session_queue_commit(struct session_queue *queue, const struct cmd_
         return verdict;
 
     struct record record;
-    queue_expect_next(queue, session);  // hashing takes as long as memory does
+    queue_expect_next(queue, row);  // hashing takes as long as memory does
     enum fail_cause wrong = judge_reveal(queue, row, cmd, &record);
     queue_expect_after(queue, session);
     if (wrong == CAUSE_NONE) {

@@ -29,9 +29,13 @@ static void expect_lane(const struct session_queue *queue, uint32_t session)
         cx_prefetch(&queue->task[lane->tail], sizeof *queue->task);
 }
 
-void queue_expect_next(const struct session_queue *queue, uint32_t session)
+void queue_expect_next(const struct session_queue *queue, uint32_t row)
 {
-    const struct session_lanes *lanes = &queue->lanes[session];
+    const struct assignment *a = &queue->assignment[row];
+    const struct session_lanes *lanes = &queue->lanes[queue->task[a->task].session];
+    const struct assignment *newest = &queue->assignment[queue->of_node[a->node]];
+    if (newest->next_of_node != SLOT_NONE)
+        cx_prefetch(&queue->assignment[newest->next_of_node], sizeof *newest);
     for (uint32_t left = lanes->busy; left != 0; left &= left - 1) {
         uint32_t task = lanes->lane[__builtin_ctz(left)].head;
         cx_prefetch(&queue->task[task], sizeof *queue->task);

@@ -114,8 +114,9 @@ void queue_deadline(struct session_queue *queue, uint32_t task);
 
 /* ---- session_queue_expect.c ---- */
 
-/* Ask for the tasks that a node which comes free may get next, and for those behind them. */
-void queue_expect_next(const struct session_queue *queue, uint32_t session);
+/* An assignment will end: ask for its node's next to newest, and for the tasks that the node may get next; later for
+ * those behind them. */
+void queue_expect_next(const struct session_queue *queue, uint32_t row);
 void queue_expect_after(const struct session_queue *queue, uint32_t session);
 
 /* ---- session_queue_settle.c ---- */

@@ -1,4 +1,5 @@
 /* How tasks end: money, blame, the primary, cancelling, and sessions that end: docs/protocol.md, "Tasks". */
+#include "core/session_queue_parts.h"
 #include "lib/bench.h"
 
 static const char *const same[REDUNDANCY_MAX] = {"a", "a", "a", "a", "a", "a", "a", "a",
@@ -440,6 +441,33 @@ TEST(session_queue, tasks_of_a_session_that_cannot_open_fail)
     CHECK_EQ(bench_state(&b, task), TASK_QUEUED);
     bench_wait(&b, 31000);
     CHECK(bench_task_moved(&b, task, TASK_QUEUED, TASK_FAILED, CAUSE_NO_NODES));
+    bench_close(&b);
+}
+
+/* ---- deadlines of tasks that ended ---- */
+
+TEST(session_queue, keys_of_tasks_that_ended_are_few_and_go_to_the_next_tasks)
+{
+    enum { TASKS = 2 * DEAD_KEYS_MAX };
+    struct network_options o = {.miners = 1, .slots = 1, .set = {{12, TASKS}}, .set_count = 1};  // tasks_cap
+    struct bench b = bench_open(&o, 1, NULL);
+    const struct heap *due = &b.n->core->session_queue.due;
+    uint64_t task[TASKS];
+    for (int i = 0; i < TASKS; i++)
+        task[i] = bench_submit(&b);
+    CHECK_EQ(due->count, TASKS);
+    for (int i = 1; i < TASKS; i++)
+        CHECK_EQ(bench_cancel(&b, task[i], 0), VERDICT_ACCEPTED);
+    CHECK_EQ(due->count, 1 + DEAD_KEYS_MAX);
+
+    for (int i = 1; i < TASKS; i++)
+        task[i] = bench_submit(&b);
+    CHECK_EQ(due->count, TASKS);
+    for (int i = 1; i < TASKS; i++)
+        CHECK_EQ(bench_cancel(&b, task[i], 0), VERDICT_ACCEPTED);
+    bench_wait(&b, bench_view(&b, task[0]).deadline_ms);
+    CHECK_EQ(bench_state(&b, task[0]), TASK_FAILED);
+    CHECK_EQ(due->count, 0);
     bench_close(&b);
 }
 
