@@ -138,7 +138,7 @@ static void wait_remove(struct session_book *book, uint32_t session)
 static void set_due(struct session_book *book, uint32_t session)
 {
     uint64_t key_ms = session_key_ms(book, session);
-    uint64_t before_ms = heap_has(&book->due, session) ? book->due.key[session] : TIME_NEVER;
+    uint64_t before_ms = heap_has(&book->due, session) ? heap_key(&book->due, session) : TIME_NEVER;
     if (key_ms != before_ms)
         heap_set(&book->due, session, key_ms);
 }
