@@ -41,6 +41,7 @@ struct ledger_trail {
 typedef bool ledger_row(void *ctx, const struct ledger_batch *batch);
 
 struct ledger_backend {
+    uint32_t appends_max;  // what ledger_appends_max says
     /* Opens ledger->place in ledger->options.mode; sets ledger->network, ->epoch, ->head and ->store. What it has set
      * in ->store when it fails, `close` gets. */
     enum cx_err (*open)(struct ledger *ledger);

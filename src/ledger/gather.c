@@ -35,7 +35,7 @@ struct gather {
     struct parcel *first, **last;  // in order
     struct parcel *open;           // the last one, if it takes new entries; NULL: none does
     uint32_t parcels;
-    struct parcel *sent;  // under way; NULL: none
+    uint32_t under_way, under_way_max;  // parcels that were sent and are not durable
     enum cx_err stopped;
     char stopped_detail[320];
     struct gather_stats stats;
@@ -126,6 +126,13 @@ static void drop_first(struct gather *g)
     free_parcel(parcel);
 }
 
+/* Those that are durable and applied, of which the ledger may tell in either order. */
+static void drop_finished(struct gather *g)
+{
+    while (g->first && g->first->durable && g->first->applied == g->first->count)
+        drop_first(g);
+}
+
 /* ---- waiters ----------------------------------------------------------------------------------- */
 
 static void call(struct parcel *parcel, uint32_t index, enum cx_err err, uint64_t seq)
@@ -178,22 +185,20 @@ static void send(struct gather *g, struct parcel *parcel)
                                    .count = parcel->count,
                                    .blob = parcel->blob,
                                    .blob_count = parcel->blob_count};
-    g->sent = parcel;
+    g->under_way++;
     enum cx_err err = ledger_append(g->ledger, &append, on_done, g);
     if (err) {
-        g->sent = NULL;
+        g->under_way--;
         stop(g, err);
     }
 }
 
 static void send_next(struct gather *g)
 {
-    if (g->stopped || g->sent)
-        return;
     struct parcel *parcel = g->first;
     while (parcel && parcel->number)
         parcel = parcel->next;
-    if (parcel)
+    for (; parcel && !g->stopped && g->under_way < g->under_way_max; parcel = parcel->next)
         send(g, parcel);
 }
 
@@ -203,10 +208,13 @@ static void on_done(void *ctx, enum cx_err err, uint64_t seq, uint64_t time_ms)
     (void)seq;
     (void)time_ms;
     struct gather *g = ctx;
-    struct parcel *parcel = g->sent;
-    cx_assert(parcel);
-    g->sent = NULL;
+    struct parcel *parcel = g->first;
+    while (parcel->durable)
+        parcel = parcel->next;
+    cx_assert(parcel->number != 0);
+    g->under_way--;
     if (err == CX_UNKNOWN) {
+        cx_assert(g->under_way_max == 1);
         send(g, parcel);  // the same number: at most one of them counts
         return;
     }
@@ -216,10 +224,7 @@ static void on_done(void *ctx, enum cx_err err, uint64_t seq, uint64_t time_ms)
     }
     parcel->durable = true;
     drop_blobs(parcel);
-    if (parcel->applied == parcel->count) {  // it was followed before this answer came
-        cx_assert(g->first == parcel);
-        drop_first(g);
-    }
+    drop_finished(g);  // it may have been followed before this answer came
     send_next(g);
 }
 
@@ -234,6 +239,7 @@ enum cx_err gather_open(struct ledger *ledger, const struct address *router, str
     g->ledger = ledger;
     g->router = *router;
     g->last = &g->first;
+    g->under_way_max = ledger_appends_max(ledger);
     *ret_gather = g;
     return CX_OK;
 }
@@ -288,7 +294,7 @@ enum cx_err gather_submit(struct gather *g, struct span command, const struct le
             return cx_fail(CX_BUSY, "the ledger is behind: %u batches wait; try again later", GATHER_BATCHES_MAX);
         parcel = open_parcel(g);
     }
-    bool idle = !g->sent && parcel->count == 0;
+    bool idle = g->under_way < g->under_way_max && parcel->count == 0;
     for (uint32_t i = 0; i < blob_count; i++)
         add_blob(parcel, &blob[i]);
     add_entry(parcel, command, (struct waiter){waiter, ctx});
@@ -310,6 +316,8 @@ enum cx_err gather_poll(struct gather *g)
 void gather_applied(struct gather *g, const struct ledger_batch *batch, uint64_t seq)
 {
     struct parcel *parcel = g->first;
+    while (parcel && parcel->number && parcel->applied == parcel->count)
+        parcel = parcel->next;
     if (!parcel || batch->number != parcel->number || batch->epoch != ledger_epoch(g->ledger) ||
         !address_eq(&batch->router, &g->router))
         return;
@@ -327,8 +335,7 @@ void gather_applied(struct gather *g, const struct ledger_batch *batch, uint64_t
     call(parcel, index, CX_OK, seq);
     if (!last)
         return;
-    if (g->sent != parcel)  // else its append is still to be answered, and on_done drops it
-        drop_first(g);
+    drop_finished(g);
 }
 
 struct gather_stats gather_stats(const struct gather *g) { return g->stats; }

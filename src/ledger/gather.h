@@ -1,10 +1,10 @@
-/* gather.h - natural group commit: what arrives while one batch is being made durable is the next batch.
+/* gather.h - natural group commit: what arrives while batches are being made durable is the next batch.
  *
  *      loop turn:    gather_submit, gather_submit, ...      each with its waiter
  *      on wake:      gather_poll        done -> sends the next batch; follower -> core_apply -> gather_applied
  *      waiter:       is called by gather_applied for its own entry, when that is durable and applied
  *
- * There is no timer. A batch goes out at the first poll at which none is under way. A waiter is called exactly once:
+ * There is no timer. A batch goes out at the first poll at which fewer than ledger_appends_max are under way. A waiter is called exactly once:
  * with OK and the entry's position from within gather_applied, so that the applier's last verdict is this entry's; or
  * with the error for which its entry may not be on the ledger.
  *

@@ -210,6 +210,8 @@ enum cx_err ledger_append(struct ledger *ledger, const struct ledger_append *app
     return CX_OK;
 }
 
+uint32_t ledger_appends_max(const struct ledger *ledger) { return ledger->backend->appends_max; }
+
 static void note_durable(struct ledger *ledger, const struct ledger_batch *batch)
 {
     uint64_t last = batch->seq + batch->count - 1;

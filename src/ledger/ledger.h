@@ -140,6 +140,8 @@ typedef void ledger_done(void *ctx, enum cx_err err, uint64_t seq, uint64_t time
  * batch outside the limits above, by name; BUSY with LEDGER_APPENDS_MAX under way; DENIED with LEDGER_READ; IO
  * after the ledger has stopped. Batches of one handle become durable in the order of these calls. */
 enum cx_err ledger_append(struct ledger *ledger, const struct ledger_append *append, ledger_done *done, void *ctx);
+/* How many appends are worth having under way. Above 1 none of them ends UNKNOWN: the one behind it could not wait. */
+uint32_t ledger_appends_max(const struct ledger *ledger);
 
 /* Is handed a batch. False: no more now. Then ledger_read returns, and ledger_poll hands out the same batch at its
  * next call: a reader that is behind stops the flow that way. */

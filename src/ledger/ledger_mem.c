@@ -359,6 +359,7 @@ static enum cx_err mem_restore(struct ledger *ledger, const struct ledger_batch 
 static enum cx_err mem_restore_end(struct ledger *ledger) { return mem_refresh(ledger); }
 
 const struct ledger_backend ledger_mem = {
+    .appends_max = 1,
     .open = mem_open,
     .close = mem_close,
     .append = mem_append,

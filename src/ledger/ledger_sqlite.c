@@ -284,6 +284,7 @@ static enum cx_err sqlite_restore_end(struct ledger *ledger)
 }
 
 const struct ledger_backend ledger_sqlite = {
+    .appends_max = LEDGER_APPENDS_MAX,  // the writer makes all that wait for it durable together
     .open = sqlite_open,
     .close = sqlite_close,
     .append = sqlite_append,
