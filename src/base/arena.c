@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "base/prefetch.h"
 
-#define ARENA_ALIGN 64
+#define ARENA_ALIGN 16
 
 void arena_init(struct arena *arena, void *at, size_t cap)
 {
