@@ -79,10 +79,17 @@ size_t utf8_plain(const char *text, size_t size)
     return i;
 }
 
+static bool are_ascii(const char *text)
+{
+    uint64_t word;
+    memcpy(&word, text, sizeof word);
+    return (word & EACH(0x80)) == 0;
+}
+
 bool utf8_is_valid(const char *text, size_t size)
 {
-    for (size_t i = utf8_plain(text, size); i < size; i += utf8_plain(text + i, size - i)) {
-        size_t step = utf8_step(text + i, size - i);
+    for (size_t i = 0; i < size;) {
+        size_t step = size - i >= 8 && are_ascii(text + i) ? 8 : utf8_step(text + i, size - i);
         if (step == 0)
             return false;
         i += step;
