@@ -865,8 +865,10 @@ static void check_says(struct world *w, struct probe *probe, const char *frame, 
 /* The one it likes best of those that are asked for, and each by itself. */
 TEST(network, a_router_speaks_bytes_where_both_can)
 {
-    static const char *const asked[] = {LINK_PROTOCOLS_MINER, LINK_PROTOCOL_MINER ", " LINK_PROTOCOL_MINER_BINARY,
-                                        LINK_PROTOCOL_MINER_BINARY, LINK_PROTOCOL_MINER, "x, " LINK_PROTOCOL_MINER};
+    static const char binary_last[] = LINK_PROTOCOL_MINER ", " LINK_PROTOCOL_MINER_BINARY;
+    static const char unknown_first[] = "x, " LINK_PROTOCOL_MINER;
+    static const char *const asked[] = {LINK_PROTOCOLS_MINER, binary_last, LINK_PROTOCOL_MINER_BINARY,
+                                        LINK_PROTOCOL_MINER, unknown_first};
     static const bool bytes[] = {true, true, true, false, false};
     struct world *w = world(1);
     struct key *stranger = key_of(5, 1);
