@@ -147,15 +147,15 @@ enum cx_err db_open(const char *path, enum db_mode mode, sqlite3 **ret_db)
     return CX_OK;
 }
 
+void db_leave_log(sqlite3 *db) { sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL); }
+
 enum cx_err db_settle(sqlite3 *db)
 {
     enum cx_err err = db_log_check(path_of(db));
     int code = err ? SQLITE_OK : sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_RESTART, NULL, NULL);
     if (!err && code == SQLITE_OK)
         return CX_OK;
-    /* Closing would copy it once more, and take for good what this process has read of it. Whoever opens next reads the
-     * log anew, with its checksums. */
-    sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    db_leave_log(db);
     return err ? err : db_fail(db, "copy what is left of the write-ahead log");
 }
 

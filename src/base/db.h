@@ -26,6 +26,10 @@ enum cx_err db_open(const char *path, enum db_mode mode, sqlite3 **ret_db);
  * is not on the disk, and what is synced behind it is lost with it: this copies the log into the file and starts
  * another. Waits for readers. BUSY, IO. CORRUPT: as db_log_check says; the log then stays as it is. */
 enum cx_err db_settle(sqlite3 *db);
+/* Closing this one copies nothing. SQLite's last connection would copy the log and remove it, also behind a sync that
+ * failed, and take for good what this process has read of it; whoever opens next reads the log anew, with its
+ * checksums. For every connection that cannot know that all went well. */
+void db_leave_log(sqlite3 *db);
 /* CORRUPT: the log beside the database was damaged, and has more in it than SQLite would read. For databases that are
  * opened as above, with synchronous FULL. */
 enum cx_err db_log_check(const char *database);

@@ -92,6 +92,8 @@ static enum cx_err open_file(struct ledger *ledger, struct sqlite_store *store)
     if (!err)
         err = db_open(ledger->place, DB_READ, &store->reader);
     if (!err)
+        db_leave_log(store->reader);
+    if (!err)
         err = look(ledger, store->reader, &found);
     if (!err && !found)
         err = cx_fail(CX_NOT_FOUND, "%s: there is no ledger in this file", ledger->uri);

@@ -46,6 +46,8 @@ static enum cx_err sqlite_open(struct payload_store *store, const char *place)
     if (!err)
         err = db_exec(rows->db, "PRAGMA secure_delete = ON; PRAGMA wal_autocheckpoint = 16384");
     if (!err)
+        db_leave_log(rows->db);  // the ledger may have stopped, and this one is closed behind it
+    if (!err)
         err = db_settle(rows->db);
     if (!err)
         err = db_exec(rows->db, STORE_PAYLOAD_SCHEMA);
