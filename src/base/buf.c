@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "base/utf8.h"
 
 void buf_grow(struct buf *buf, size_t more)
@@ -19,6 +20,21 @@ void buf_grow(struct buf *buf, size_t more)
     cx_assert(data);
     buf->data = data;
     buf->cap = cap;
+}
+
+void buf_be(struct buf *buf, uint64_t value, unsigned size)
+{
+    uint8_t bytes[8];
+    cx_assert(size <= sizeof bytes);
+    be64_put(bytes, value);
+    buf_add(buf, bytes + sizeof bytes - size, size);
+}
+
+void buf_sized(struct buf *buf, const void *data, size_t size)
+{
+    cx_assert(size <= UINT32_MAX);
+    buf_be(buf, size, 4);
+    buf_add(buf, data, size);
 }
 
 void buf_text(struct buf *buf, const char *text) { buf_add(buf, text, strlen(text)); }

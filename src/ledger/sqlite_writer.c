@@ -31,7 +31,6 @@ struct sqlite_writer {
     pthread_mutex_t copying;  // held by who copies the log: SQLite would turn the second one away
     sqlite3 *checkpoint_db;
     struct worker *writing, *checkpointing;
-    bool writing_began;
 };
 
 /* ---- stopping ---------------------------------------------------------------------------------- */
@@ -397,7 +396,6 @@ static void end_threads(struct sqlite_writer *w)
     pthread_mutex_lock(&w->lock);
     w->ending = true;
     pthread_mutex_unlock(&w->lock);
-    w->writing_began = w->writing != NULL;
     worker_close(w->writing);
     w->writing = NULL;
     worker_close(w->checkpointing);
@@ -408,12 +406,13 @@ void sqlite_writer_close(struct sqlite_writer *w)
 {
     if (!w)
         return;
+    bool began = w->writing != NULL;
     end_threads(w);
     sqlite3_stmt *all[] = {w->begin, w->commit, w->epoch, w->number, w->find, w->insert, w->payload};
     for (size_t i = 0; i < ARRAY_COUNT(all); i++)
         sqlite3_finalize(all[i]);
     /* So that the file is whole for whoever copies it away. Where it fails, the next opening does it. */
-    if (w->writing_began && !w->stopped)
+    if (began && !w->stopped)
         sqlite3_wal_checkpoint_v2(w->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     if (w->checkpoint_db)
         db_leave_log(w->checkpoint_db);

@@ -93,18 +93,6 @@ static void may_hex(struct reading *r, const char *key, void *ret, size_t size)
         r->err = json_may_hex(&r->at, key, ret, size);
 }
 
-static void get_string(struct reading *r, const char *key, size_t max, const char **ret)
-{
-    const char *text = NULL;
-    size_t size = 0;
-    if (!r->err)
-        r->err = json_need_text(&r->at, key, &text, &size);
-    if (!r->err && size > max)
-        r->err = json_fail(&r->at, key, "over %zu bytes", max);
-    if (!r->err)
-        *ret = text;
-}
-
 static void get_text(struct reading *r, const char *key, size_t max, struct span *ret)
 {
     const char *text = NULL;
@@ -115,6 +103,14 @@ static void get_text(struct reading *r, const char *key, size_t max, struct span
         r->err = json_fail(&r->at, key, "over %zu bytes", max);
     if (!r->err)
         *ret = (struct span){(const uint8_t *)text, (uint32_t)size};
+}
+
+static void get_string(struct reading *r, const char *key, size_t max, const char **ret)
+{
+    struct span text = {0};
+    get_text(r, key, max, &text);
+    if (!r->err)
+        *ret = (const char *)text.data;
 }
 
 /* Hexadecimal of any size up to max. */

@@ -183,18 +183,7 @@ enum cx_err request_read_bin(struct span body, struct request *ret_request)
 
 /* ---- writing ---- */
 
-static void put(struct buf *out, uint64_t value, unsigned size)
-{
-    uint8_t bytes[8];
-    be64_put(bytes, value);
-    buf_add(out, bytes + 8 - size, size);
-}
-
-static void put_text(struct buf *out, struct span text)
-{
-    put(out, text.size, 4);
-    buf_add(out, text.data, text.size);
-}
+static void put_text(struct buf *out, struct span text) { buf_sized(out, text.data, text.size); }
 
 static void put_extra(struct buf *out, const struct request *q)
 {
@@ -208,28 +197,28 @@ static void put_extra(struct buf *out, const struct request *q)
 void request_write_bin(const struct request *q, struct buf *ret_body)
 {
     struct buf *out = ret_body;
-    put(out, q->kind, 1);
-    put(out,
-        (q->stream ? FLAG_STREAM : 0) | (q->has_seed ? FLAG_SEED : 0) | (q->has_temperature ? FLAG_TEMPERATURE : 0) |
-            (q->include_usage ? FLAG_USAGE : 0),
-        1);
-    put(out, q->corten.session, 8);
-    put(out, q->seed, 8);
-    put(out, q->max_tokens, 4);
-    put(out, q->top_k, 4);
-    put(out, q->temperature, 4);
-    put(out, q->top_p, 4);
-    put(out, (uint32_t)q->presence_penalty, 4);
-    put(out, (uint32_t)q->frequency_penalty, 4);
-    put(out, q->corten.redundancy, 1);
-    put(out, q->corten.priority < 0 ? PRIORITY_NOT_SAID : (uint64_t)q->corten.priority, 1);
-    put(out, q->corten.timeout_ms, 4);
-    put(out, q->corten.precommit_ms, 4);
+    buf_be(out, q->kind, 1);
+    buf_be(out,
+           (q->stream ? FLAG_STREAM : 0) | (q->has_seed ? FLAG_SEED : 0) | (q->has_temperature ? FLAG_TEMPERATURE : 0) |
+               (q->include_usage ? FLAG_USAGE : 0),
+           1);
+    buf_be(out, q->corten.session, 8);
+    buf_be(out, q->seed, 8);
+    buf_be(out, q->max_tokens, 4);
+    buf_be(out, q->top_k, 4);
+    buf_be(out, q->temperature, 4);
+    buf_be(out, q->top_p, 4);
+    buf_be(out, (uint32_t)q->presence_penalty, 4);
+    buf_be(out, (uint32_t)q->frequency_penalty, 4);
+    buf_be(out, q->corten.redundancy, 1);
+    buf_be(out, q->corten.priority < 0 ? PRIORITY_NOT_SAID : (uint64_t)q->corten.priority, 1);
+    buf_be(out, q->corten.timeout_ms, 4);
+    buf_be(out, q->corten.precommit_ms, 4);
     put_text(out, q->model);
     put_text(out, q->corten.validation);
     put_text(out, q->corten.privacy);
     put_text(out, q->corten.client_reference);
-    put(out, q->stop_count, 1);
+    buf_be(out, q->stop_count, 1);
     for (uint32_t i = 0; i < q->stop_count; i++)
         put_text(out, q->stop[i]);
     put_extra(out, q);
@@ -237,7 +226,7 @@ void request_write_bin(const struct request *q, struct buf *ret_body)
         put_text(out, q->prompt);
         return;
     }
-    put(out, q->message_count, 4);
+    buf_be(out, q->message_count, 4);
     for (uint32_t i = 0; i < q->message_count; i++) {
         put_text(out, q->message[i].role);
         put_text(out, q->message[i].content);

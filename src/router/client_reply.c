@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "base/bytes.h"
 #include "proto/client_frame.h"
 #include "router/api_tasks.h"
 #include "router/client_link.h"
@@ -39,42 +38,29 @@ static void json_answer(struct json_out *out, const struct prompt *p, const stru
 
 /* ---- in binary ---- */
 
-static void put(struct buf *out, uint64_t value, unsigned size)
-{
-    uint8_t bytes[8];
-    be64_put(bytes, value);
-    buf_add(out, bytes + 8 - size, size);
-}
-
-static void put_text(struct buf *out, const char *text, size_t size)
-{
-    put(out, size, 4);
-    buf_add(out, text, size);
-}
-
 static void bin_begin(struct client_reply *reply, enum client_said said, uint64_t ref)
 {
-    put(&reply->out, said, 1);
-    put(&reply->out, ref, 8);
+    buf_be(&reply->out, said, 1);
+    buf_be(&reply->out, ref, 8);
 }
 
 static void bin_ids(struct buf *out, const struct prompt *p)
 {
-    put(out, p->session, 8);
-    put(out, p->task, 8);
+    buf_be(out, p->session, 8);
+    buf_be(out, p->task, 8);
 }
 
 static void bin_answer(struct buf *out, const struct prompt *p, const struct task_end *end)
 {
     bin_ids(out, p);
-    put(out, end->finish, 1);
-    put(out, end->tokens_in, 4);
-    put(out, end->tokens_out, 4);
-    put(out, end->charged.credits, 8);
-    put(out, end->seq, 8);
+    buf_be(out, end->finish, 1);
+    buf_be(out, end->tokens_in, 4);
+    buf_be(out, end->tokens_out, 4);
+    buf_be(out, end->charged.credits, 8);
+    buf_be(out, end->seq, 8);
     buf_add(out, end->payload_digest.b, sizeof end->payload_digest.b);
-    put_text(out, p->model, strlen(p->model));
-    put_text(out, p->stream ? "" : end->text, p->stream ? 0 : end->text_size);
+    buf_sized(out, p->model, strlen(p->model));
+    buf_sized(out, p->stream ? "" : end->text, p->stream ? 0 : end->text_size);
 }
 
 /* ---- each frame in both ---- */
@@ -85,9 +71,9 @@ void client_reply_welcome(struct client_reply *reply, uint64_t network, const st
     buf_reset(&reply->out);
     if (reply->bin) {
         bin_begin(reply, CLIENT_SAYS_WELCOME, 0);
-        put(&reply->out, network, 8);
+        buf_be(&reply->out, network, 8);
         buf_add(&reply->out, router->b, sizeof router->b);
-        put(&reply->out, CLIENT_PROMPTS_MAX, 4);
+        buf_be(&reply->out, CLIENT_PROMPTS_MAX, 4);
         return;
     }
     json_begin(reply, &out, "welcome", 0);
@@ -104,7 +90,7 @@ void client_reply_accepted(struct client_reply *reply, uint64_t ref, const struc
     if (reply->bin) {
         bin_begin(reply, CLIENT_SAYS_ACCEPTED, ref);
         bin_ids(&reply->out, prompt);
-        put(&reply->out, prompt->known, 1);
+        buf_be(&reply->out, prompt->known, 1);
         return;
     }
     json_begin(reply, &out, "accepted", ref);
@@ -119,8 +105,8 @@ void client_reply_text(struct client_reply *reply, uint64_t ref, size_t at, cons
     buf_reset(&reply->out);
     if (reply->bin) {
         bin_begin(reply, CLIENT_SAYS_TEXT, ref);
-        put(&reply->out, at, 4);
-        put_text(&reply->out, text, size);
+        buf_be(&reply->out, at, 4);
+        buf_sized(&reply->out, text, size);
         return;
     }
     json_begin(reply, &out, "text", ref);
