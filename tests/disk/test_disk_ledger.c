@@ -415,6 +415,39 @@ TEST(disk_ledger, stops_and_says_so_when_a_write_fails)
     check_stopped(ledger, "the disk could not be written");
 }
 
+/* Bytes of the log that a ledger with a payload store on the same file leaves behind when both are closed, the store
+ * last. SQLite's last connection would copy it and remove it. */
+static uint64_t log_left(bool stops)
+{
+    char place[256], log[260];
+    disk_place(place);
+    snprintf(log, sizeof log, "%s-wal", strchr(place, ':') + 1);
+    struct payload_store *payloads = NULL;
+    struct ledger *ledger = suite_open(place, LEDGER_CREATE, 1);
+    CHECK_EQ(payload_store_open(place, &payloads), CX_OK);
+    CHECK_EQ(suite_append_one(ledger, 1, 1, "one").err, CX_OK);
+    if (stops) {
+        disk_fail_sync(suite_disk);
+        CHECK_EQ(suite_append_one(ledger, 1, 2, "two").err, CX_IO);
+    }
+    ledger_close(ledger);
+    payload_store_close(payloads);
+    return disk_file_size(suite_disk, log);
+}
+
+/* After a failed sync what this process read of the log may not be what the disk has: the next opening looks. */
+TEST(disk_ledger, leaves_its_log_to_the_next_opening_once_it_has_stopped)
+{
+    uint64_t size = log_left(true);
+    CHECK(size > 0);
+    CHECK(size != UINT64_MAX);
+}
+
+TEST(disk_ledger, copies_its_log_at_a_clean_end)
+{
+    CHECK_EQ(log_left(false), 0);
+}
+
 TEST(disk_ledger, says_so_when_its_folder_cannot_be_synced)
 {
     char place[256];
