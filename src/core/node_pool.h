@@ -54,8 +54,7 @@ enum node_list_kind {
     NODE_LIST_COUNT
 };
 /* What each task asks of a node lies in its first cache line, the terms of the model that most have alone in the
- * second.
- */
+ * second. */
 struct node {
     struct address address;
     uint32_t operator;    // slot in operator_[]
@@ -90,6 +89,7 @@ struct node {
     char build[32];
 };
 static_assert(sizeof(struct node) % CACHE_LINE_SIZE == 0, "a node begins with a cache line");
+static_assert(ROUTERS_MAX <= 16, "struct node has a bit for each router it is attached to");
 static_assert(offsetof(struct node, model) == CACHE_LINE_SIZE, "as the comment above says");
 struct operator_ {
     struct address address;

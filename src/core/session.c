@@ -28,6 +28,7 @@ bool session_init(struct session_book *book, struct arena *arena, struct step *s
         .node_cap = (uint32_t)params->nodes_cap,
         .marked = {SLOT_NONE, SLOT_NONE},
     };
+    cx_assert(book->model_cap <= 64);  // to_try has a bit for each
     book->session = arena_take(arena, sessions, sizeof *book->session);
     book->member = arena_take(arena, book->node_cap, sizeof *book->member);
     book->pool = arena_take(arena, book->pool_cap, sizeof *book->pool);
