@@ -1,6 +1,7 @@
 #include "sim/run.h"
 
 #include <jansson.h>
+#include <sqlite3.h>
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -16,8 +17,18 @@
 #define STEP_US   10000        // between two looks whether the clients are done
 #define ASKING_US 60000000ull  // of phase two, in which clients go on asking
 
+/* A simulated network has one thread: no locks, and nobody who asks how much memory SQLite has. */
+static void prepare_sqlite(void)
+{
+    int code = sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+    cx_assert(code == SQLITE_OK);
+    code = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    cx_assert(code == SQLITE_OK);
+}
+
 void run_prepare(void)
 {
+    prepare_sqlite();
     computer_install_random();
     /* What is made at the first use of a key is made here, not on whose computer comes first. */
     struct hash digest = {{1}};
