@@ -53,7 +53,7 @@ void hub_let_go(struct hub_link *link)
 
 /* ---- frames out ---- */
 
-bool hub_send(struct hub_link *link, const struct link_frame *frame)
+static bool send_frame(struct hub_link *link, const struct link_frame *frame)
 {
     struct hub *hub = link->hub;
     if (!link->ws)
@@ -65,6 +65,38 @@ bool hub_send(struct hub_link *link, const struct link_frame *frame)
     }
     link_encode(frame, &hub->out);
     return net_ws_send_text(link->ws, hub->out.data, hub->out.size);
+}
+
+static void tell_ended(struct hub_link *link)
+{
+    for (uint32_t i = 0; i < link->ended_count; i++)
+        send_frame(link, &(struct link_frame){.type = LINK_RECALL, .recall = {link->ended[i], CAUSE_NONE}});
+    link->ended_count = 0;
+}
+
+bool hub_send(struct hub_link *link, const struct link_frame *frame)
+{
+    tell_ended(link);
+    return send_frame(link, frame);
+}
+
+static void tell_all_ended(void *ctx)
+{
+    const struct hub *hub = ctx;
+    for (struct hub_link *link = hub->link; link; link = link->next)
+        tell_ended(link);
+}
+
+/* A miner whose lease ended well waits for nothing: it is told with its next offer, which mostly comes at once, so that
+ * both are one packet. */
+static void tell_ended_later(struct hub_link *link, uint64_t lease)
+{
+    struct hub *hub = link->hub;
+    if (link->ended_count == HUB_ENDED_MAX)
+        tell_ended(link);
+    link->ended[link->ended_count++] = lease;
+    if (!net_timer_is_on(&hub->ended_timer))
+        net_timer_start(hub->options.loop, &hub->ended_timer, HUB_ENDED_MS, tell_all_ended, hub);
 }
 
 void hub_shut(struct hub_link *link, enum detach_reason reason, unsigned code, const char *why)
@@ -351,7 +383,11 @@ bool hub_reveal(struct hub *hub, const struct address *node, uint64_t lease)
 bool hub_recall(struct hub *hub, const struct address *node, uint64_t lease, enum fail_cause cause)
 {
     struct hub_link *link = find_open(hub, node);
-    return link && hub_send(link, &(struct link_frame){.type = LINK_RECALL, .recall = {lease, cause}});
+    if (link && cause == CAUSE_NONE)
+        tell_ended_later(link, lease);
+    else if (link)
+        hub_send(link, &(struct link_frame){.type = LINK_RECALL, .recall = {lease, cause}});
+    return link != NULL;
 }
 
 bool hub_cancel(struct hub *hub, const struct address *node, uint64_t lease, uint32_t relayed_tokens)
@@ -439,6 +475,7 @@ void hub_close(struct hub *hub)
         return;
     hub->drained = NULL;
     net_timer_stop(&hub->absent_timer);
+    net_timer_stop(&hub->ended_timer);
     net_timer_stop(&hub->drain_timer);
     replica_unlisten(hub->options.replica, &hub->listener);
     while (hub->absent) {

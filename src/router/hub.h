@@ -38,10 +38,11 @@ void hub_accept_oracle(struct hub *hub, struct http_exchange *x);
 /* Tells everybody to go elsewhere, and detaches; then `done`. */
 void hub_drain(struct hub *hub, void (*done)(void *ctx), void *ctx);
 
-/* ---- for tasks.c: false where the node has no link here. A recall with CAUSE_NONE: the lease ended well ---- */
+/* ---- for tasks.c: false where the node has no link here ---- */
 bool hub_offer(struct hub *hub, const struct address *node, const struct task_offer *offer);
 bool hub_promote(struct hub *hub, const struct address *node, uint64_t lease);
 bool hub_reveal(struct hub *hub, const struct address *node, uint64_t lease);
+/* CAUSE_NONE: the lease ended well, and it is told so with what is said next, soon. */
 bool hub_recall(struct hub *hub, const struct address *node, uint64_t lease, enum fail_cause cause);
 bool hub_cancel(struct hub *hub, const struct address *node, uint64_t lease, uint32_t relayed_tokens);
 

@@ -21,6 +21,8 @@
 #define HUB_ANSWERS_MAX     64     // submits of one link that wait for their result
 #define HUB_PUTS_MAX        4      // payloads of one link that no entry has named yet
 #define HUB_AUDITED         64     // audits whose answers are kept at hand
+#define HUB_ENDED_MAX       8      // leases of one link that ended well, and of which it was not told yet
+#define HUB_ENDED_MS        20     // then it is told, also where there is nothing else to say
 #define HUB_BUCKETS         1024
 
 enum hub_state {
@@ -64,6 +66,8 @@ struct hub_link {
     uint64_t second;  // that the counts are of
     uint32_t frames, submits;
     struct link_stats stats;
+    uint64_t ended[HUB_ENDED_MAX];  // leases, [ended_count]
+    uint32_t ended_count;
     struct hub_round round;
     struct hub_put put[HUB_PUTS_MAX];
     uint32_t puts, duties;
@@ -89,6 +93,7 @@ struct hub {
     uint32_t number;  // the last link's
     struct hub_absent *absent;
     struct net_timer absent_timer;
+    struct net_timer ended_timer;
     struct buf out;
     struct {
         struct hash digest;
@@ -112,6 +117,7 @@ struct hub {
 struct hub_link *hub_find(const struct hub *hub, const struct address *node);  // KNOWN or OPEN; or NULL
 void hub_index(struct hub_link *link);                                         // from KNOWN on
 void hub_unindex(struct hub_link *link);
+/* Behind what it was not told yet. */
 bool hub_send(struct hub_link *link, const struct link_frame *frame);
 /* An error frame, then close 1008. */
 void hub_refuse(struct hub_link *link, const char *code, const char *format, ...) __attribute__((format(printf, 3, 4)));
