@@ -266,6 +266,17 @@ void net_conn_end_turn(struct net_link *dirty)
     unpin(c);
 }
 
+void net_conn_flush(struct net_link *dirty)
+{
+    struct net_conn *c = (struct net_conn *)((char *)dirty - offsetof(struct net_conn, dirty));
+    pin(c);
+    if (can_send(c) && !c->blocked)
+        flush(c);
+    if (can_read(c))
+        mark_dirty(c);
+    unpin(c);
+}
+
 static void on_timeout(void *ctx)
 {
     struct net_conn *c = ctx;

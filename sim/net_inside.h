@@ -20,7 +20,7 @@ struct net_loop {
     struct net_timers timers;
     struct sim_event due;    // of the first timer
     struct sim_event again;  // another turn, for what a turn's end gathered
-    struct net_link dirty, conns, works;
+    struct net_link ends, dirty, conns, works;
     char read[NET_READ_SIZE];
 };
 
@@ -46,6 +46,7 @@ struct net_conn {
 /* ---- net_conn.c: what a wire tells an end ---- */
 
 void net_conn_end_turn(struct net_link *dirty);
+void net_conn_flush(struct net_link *dirty);
 void net_conn_drop(struct net_link *all);
 void net_conn_opened(struct net_conn *c);
 void net_conn_readable(struct net_conn *c);  // bytes or the end have arrived

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "net/turn_end.h"
 #include "sim/disk.h"
 #include "sim/net_inside.h"
 
@@ -58,6 +59,7 @@ enum cx_err net_loop_open(struct net_loop **ret_loop)
 {
     struct net_loop *loop = calloc(1, sizeof *loop);
     cx_assert(loop);
+    net_link_init(&loop->ends);
     net_link_init(&loop->dirty);
     net_link_init(&loop->conns);
     net_link_init(&loop->works);
@@ -99,21 +101,14 @@ static void nothing(void *ctx) { (void)ctx; }
 
 void net_loop_end_turn(struct net_loop *loop)
 {
-    struct net_link now;
-    net_link_init(&now);
-    while (!net_link_is_alone(&loop->dirty)) {
-        struct net_link *link = loop->dirty.next;
-        net_link_remove(link);
-        net_link_add(&now, link);
-    }
-    while (!net_link_is_alone(&now)) {
-        struct net_link *link = now.next;
-        net_link_remove(link);
-        net_conn_end_turn(link);
-    }
-    if (!net_link_is_alone(&loop->dirty) && !loop->again.slot)
+    net_turn_ends_run(&loop->ends);
+    net_link_each(&loop->dirty, net_conn_end_turn);
+    bool more = !net_link_is_alone(&loop->dirty) || !net_link_is_alone(&loop->ends);
+    if (more && !loop->again.slot)
         sim_after(loop->sim, &loop->again, 1, loop->computer, nothing, loop);
 }
+
+void net_loop_flush(struct net_loop *loop) { net_link_each(&loop->dirty, net_conn_flush); }
 
 /* Nobody runs a simulated loop: the world's events do. */
 void net_loop_run(struct net_loop *loop) { cx_assert(!loop); }
@@ -135,6 +130,7 @@ bool net_loop_turn(struct net_loop *loop, bool wait)
         return false;
     sim_stop(sim, event);
     event->fire(event->ctx);
+    net_turn_ends_run(&loop->ends);
     return true;
 }
 
@@ -188,6 +184,11 @@ void net_timer_stop(struct net_timer *timer)
 }
 
 bool net_timer_is_on(const struct net_timer *timer) { return timer->slot != 0; }
+
+void net_at_turn_end(struct net_loop *loop, struct net_turn_end *end, void (*run)(void *ctx), void *ctx)
+{
+    net_turn_ends_add(&loop->ends, end, run, ctx);
+}
 
 /* ---- wakes and jobs ---- */
 

@@ -294,13 +294,12 @@ enum cx_err gather_submit(struct gather *g, struct span command, const struct le
             return cx_fail(CX_BUSY, "the ledger is behind: %u batches wait; try again later", GATHER_BATCHES_MAX);
         parcel = open_parcel(g);
     }
-    bool idle = g->under_way < g->under_way_max && parcel->count == 0;
     for (uint32_t i = 0; i < blob_count; i++)
         add_blob(parcel, &blob[i]);
     add_entry(parcel, command, (struct waiter){waiter, ctx});
     g->stats.waiting++;
-    if (idle)
-        ledger_wake(g->ledger);  // it goes out at the next poll, with what comes until then
+    if (parcel->count == GATHER_SEND_AT)
+        send_next(g);
     return CX_OK;
 }
 

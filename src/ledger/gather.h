@@ -1,10 +1,12 @@
 /* gather.h - natural group commit: what arrives while batches are being made durable is the next batch.
  *
  *      loop turn:    gather_submit, gather_submit, ...      each with its waiter
+ *      its end:      gather_poll        sends the batch
  *      on wake:      gather_poll        done -> sends the next batch; follower -> core_apply -> gather_applied
  *      waiter:       is called by gather_applied for its own entry, when that is durable and applied
  *
- * There is no timer. A batch goes out at the first poll at which fewer than ledger_appends_max are under way. A waiter
+ * There is no timer. A batch goes out at the first poll at which fewer than ledger_appends_max are under way, or at once
+ * where it has GATHER_SEND_AT entries: the ledger writes the first ones of a long turn while the rest is read. A waiter
  * is called exactly once: with OK and the entry's position from within gather_applied, so that the applier's last
  * verdict is this entry's; or with the error for which its entry may not be on the ledger.
  *
@@ -16,6 +18,7 @@
 #include "ledger/ledger.h"
 
 #define GATHER_BATCHES_MAX 64  // waiting or under way; beyond: BUSY
+#define GATHER_SEND_AT     32  // entries that do not wait for a poll
 
 /* OK: on the ledger at seq, and applied. FENCED, IO, CORRUPT: the ledger stopped before the entry was applied; it
  * may be on the ledger all the same. CANCELLED: gather_close. cx_detail() has the words. */
@@ -34,8 +37,8 @@ CX_CLOSER(gather)
 enum cx_err gather_submit(struct gather *gather, struct span command, const struct ledger_blob *blob,
                           uint32_t blob_count, gather_waiter *waiter, void *ctx);
 
-/* ledger_poll, then sends what has gathered. Call it on the ledger's wake. Returns what stopped the ledger, for good;
- * CX_OK otherwise. */
+/* ledger_poll, then sends what has gathered. Call it on the ledger's wake, and once after the last gather_submit of a
+ * turn. Returns what stopped the ledger, for good; CX_OK otherwise. */
 enum cx_err gather_poll(struct gather *gather);
 
 /* The applier has applied entry `seq` of this batch, which ledger_follow handed out: calls its waiter, if it is ours.

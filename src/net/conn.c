@@ -374,6 +374,17 @@ void net_conn_end_turn(struct net_link *dirty)
     net_conn_unpin(c);
 }
 
+void net_conn_flush(struct net_link *dirty)
+{
+    struct net_conn *c = (struct net_conn *)((char *)dirty - offsetof(struct net_conn, dirty));
+    net_conn_pin(c);
+    if (can_send(c) && !c->blocked)
+        flush(c);
+    if (c->read_again)
+        mark_dirty(c);
+    net_conn_unpin(c);
+}
+
 static void on_hangup(struct net_conn *c)
 {
     c->hung_up = true;

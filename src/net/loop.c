@@ -8,26 +8,19 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "net/turn_end.h"
 
 /* ---- turns ---- */
 
-/* Every connection that has something gets one go; what they gather meanwhile waits for the next turn,
- * so that none can keep the loop from its sockets. */
+/* Every connection that has something gets one go; what they gather meanwhile waits for the next turn, so that none can
+ * keep the loop from its sockets. */
 static void end_turn(struct net_loop *loop)
 {
-    struct net_link now;
-    net_link_init(&now);
-    while (!net_link_is_alone(&loop->dirty)) {
-        struct net_link *link = loop->dirty.next;
-        net_link_remove(link);
-        net_link_add(&now, link);
-    }
-    while (!net_link_is_alone(&now)) {
-        struct net_link *link = now.next;
-        net_link_remove(link);
-        net_conn_end_turn(link);
-    }
+    net_turn_ends_run(&loop->ends);
+    net_link_each(&loop->dirty, net_conn_end_turn);
 }
+
+void net_loop_flush(struct net_loop *loop) { net_link_each(&loop->dirty, net_conn_flush); }
 
 static void do_nothing(uv_idle_t *idle) { (void)idle; }
 
@@ -41,7 +34,7 @@ static void on_prepare(uv_prepare_t *prepare)
     end_turn(loop);
     uv_update_time(&loop->uv);
     bool due = net_timers_next_ms(&loop->timers) <= uv_now(&loop->uv);
-    if (due || !net_link_is_alone(&loop->dirty))
+    if (due || !net_link_is_alone(&loop->dirty) || !net_link_is_alone(&loop->ends))
         uv_idle_start(&loop->idle, do_nothing);
     else
         uv_idle_stop(&loop->idle);
@@ -63,6 +56,7 @@ enum cx_err net_loop_open(struct net_loop **ret_loop)
     }
     /* A peer that went away is an error of one write, not the end of the program. */
     signal(SIGPIPE, SIG_IGN);
+    net_link_init(&loop->ends);
     net_link_init(&loop->dirty);
     net_link_init(&loop->conns);
     loop->armed_ms = TIME_NEVER;
@@ -207,6 +201,11 @@ void net_timer_stop(struct net_timer *timer)
 }
 
 bool net_timer_is_on(const struct net_timer *timer) { return timer->slot != 0; }
+
+void net_at_turn_end(struct net_loop *loop, struct net_turn_end *end, void (*run)(void *ctx), void *ctx)
+{
+    net_turn_ends_add(&loop->ends, end, run, ctx);
+}
 
 /* ---- signals ---- */
 

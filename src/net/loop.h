@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/types.h"
+#include "net/ring.h"
 
 struct net_loop;
 
@@ -53,6 +54,19 @@ bool net_timer_is_on(const struct net_timer *timer);
 /* Runs fire(ctx) once, later in this turn or at the start of the next: for what must not happen inside
  * the caller. Stop it like a timer. */
 void net_timer_soon(struct net_loop *loop, struct net_timer *timer, void (*fire)(void *ctx), void *ctx);
+
+/* Something to do inside its owner's struct: runs once when this turn ends, before what connections gathered leaves; so
+ * another thread has it by then. All zero: nothing. The owner stops it before its memory goes. */
+struct net_turn_end {
+    struct net_link link;
+    void (*run)(void *ctx);
+    void *ctx;
+};
+void net_at_turn_end(struct net_loop *loop, struct net_turn_end *end, void (*run)(void *ctx), void *ctx);
+void net_turn_end_stop(struct net_turn_end *end);
+
+/* What connections have gathered leaves now: for who has much to do in one turn. Reads nothing. */
+void net_loop_flush(struct net_loop *loop);
 
 /* Calls on_signal on the loop for SIGTERM and SIGINT. One at a time per loop; NULL ends it. Does not keep
  * the loop alive. */

@@ -23,7 +23,8 @@ struct net_loop {
     void *signal_ctx;
     struct net_timers timers;
     uint64_t armed_ms;      // what `timer` waits for; TIME_NEVER: it is off
-    struct net_link dirty;  // connections with something to do at the end of the turn
+    struct net_link ends;   // what is to run at the end of the turn
+    struct net_link dirty;  // connections with something to do behind that
     struct net_link conns;  // all connections
     SSL_CTX *tls;           // for clients that trust the system's authorities; NULL until needed
     size_t random_left;
@@ -31,8 +32,9 @@ struct net_loop {
     char read[NET_READ_SIZE];  // what is read on its way to on_data
 };
 
-/* Of conn.c: what a connection does when its turn ends, and at the loop's end. */
+/* Of conn.c: what a connection does when its turn ends, when it shall send at once, and at the loop's end. */
 void net_conn_end_turn(struct net_link *dirty);
+void net_conn_flush(struct net_link *dirty);
 void net_conn_drop(struct net_link *link);
 
 #endif

@@ -18,3 +18,19 @@ void net_link_remove(struct net_link *link)
     link->next->prev = link->prev;
     net_link_init(link);
 }
+
+void net_link_each(struct net_link *ring, void (*go)(struct net_link *link))
+{
+    struct net_link now;
+    net_link_init(&now);
+    while (!net_link_is_alone(ring)) {
+        struct net_link *link = ring->next;
+        net_link_remove(link);
+        net_link_add(&now, link);
+    }
+    while (!net_link_is_alone(&now)) {
+        struct net_link *link = now.next;
+        net_link_remove(link);
+        go(link);
+    }
+}

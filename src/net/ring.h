@@ -13,5 +13,7 @@ void net_link_init(struct net_link *link);
 bool net_link_is_alone(const struct net_link *link);
 void net_link_add(struct net_link *ring, struct net_link *link);  // as the last
 void net_link_remove(struct net_link *link);
+/* Takes all out, and gives each of them one go; what joins the ring meanwhile stays there. */
+void net_link_each(struct net_link *ring, void (*go)(struct net_link *link));
 
 #endif

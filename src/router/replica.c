@@ -38,6 +38,7 @@ struct queue {
 struct replica {
     struct replica_options options;
     struct net_wake *wake;
+    struct net_turn_end sending;  // of what was submitted in this turn
     struct ledger *ledger;
     struct gather *gather;
     void *memory;
@@ -218,6 +219,7 @@ static bool follow(void *ctx, const struct ledger_batch *batch)
         if (l->on_batch && (!replica->replaying || l->replays))
             l->on_batch(l->ctx);
     wind_tick(replica);
+    net_loop_flush(replica->options.loop);  // who waits for this batch need not wait for the next ones
     if (replica->replaying && replica->options.on_progress)
         replica->options.on_progress(replica->options.ctx, core_seq(replica->core), ledger_head(replica->ledger).seq);
     return true;
@@ -278,6 +280,16 @@ static enum cx_err put_payloads(struct payload_store *payloads, const struct sub
     return err;
 }
 
+static void poll_ledger(void *ctx)
+{
+    struct replica *replica = ctx;
+    if (!replica->gather || replica->stopped)
+        return;
+    enum cx_err err = gather_poll(replica->gather);
+    if (err)
+        stop(replica, err);
+}
+
 static enum cx_err gather(struct replica *replica, struct submission *s)
 {
     const struct span bytes = {(const uint8_t *)s->entry.data, (uint32_t)s->entry.size};
@@ -285,7 +297,10 @@ static enum cx_err gather(struct replica *replica, struct submission *s)
     enum cx_err err = payloads ? put_payloads(payloads, s) : CX_OK;
     if (err)
         return err;
-    return gather_submit(replica->gather, bytes, s->blob, payloads ? 0 : s->blob_count, on_written, s);
+    err = gather_submit(replica->gather, bytes, s->blob, payloads ? 0 : s->blob_count, on_written, s);
+    if (!err)
+        net_at_turn_end(replica->options.loop, &replica->sending, poll_ledger, replica);
+    return err;
 }
 
 static void release(struct submission *s)
@@ -472,16 +487,6 @@ static void ring(void *ctx)
     net_wake_send(replica->wake);
 }
 
-static void on_wake(void *ctx)
-{
-    struct replica *replica = ctx;
-    if (!replica->gather || replica->stopped)
-        return;
-    enum cx_err err = gather_poll(replica->gather);
-    if (err)
-        stop(replica, err);
-}
-
 struct first_entry {
     bool ended;
     enum cx_err err;
@@ -580,7 +585,7 @@ enum cx_err replica_open(const struct replica_options *options, struct replica_l
     replica->events.event = calloc(replica->events.cap, sizeof *replica->events.event);
     cx_assert(replica->events.event);
 
-    enum cx_err err = net_wake_open(options->loop, on_wake, replica, &replica->wake);
+    enum cx_err err = net_wake_open(options->loop, poll_ledger, replica, &replica->wake);
     if (!err)
         err = open_ledger(replica);
     if (!err)
@@ -625,6 +630,7 @@ void replica_close(struct replica *replica)
     net_timer_stop(&replica->heartbeat);
     net_timer_stop(&replica->tick);
     net_timer_stop(&replica->soon);
+    net_turn_end_stop(&replica->sending);
     cancel(&replica->ended);
     cancel(&replica->signing);
     gather_close(replica->gather);

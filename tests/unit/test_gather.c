@@ -114,13 +114,22 @@ TEST(gather, sends_what_one_turn_brought_together)
     CHECK_EQ(gather_poll(scene->gather), CX_OK);
     submit(scene, "a", NULL);
     submit(scene, "b", NULL);
-    CHECK_EQ(ledger_wait(scene->ledger, 0), CX_OK);  // it asked for a poll by itself
     poll_until(scene, 2);
     CHECK_STR(scene->batches, "2 ");
     CHECK_STR(scene->text, "1:a 2:b ");
     CHECK_STR(scene->calls, "a=OK@1 b=OK@2 ");
     CHECK_EQ(gather_stats(scene->gather).waiting, 0);
     CHECK_EQ(gather_stats(scene->gather).entries, 2);
+    close_scene(scene);
+}
+
+TEST(gather, sends_the_first_ones_of_a_long_turn_at_once)
+{
+    struct scene *scene = open_scene("mem:");
+    for (uint32_t i = 0; i <= GATHER_SEND_AT; i++)
+        submit(scene, "a", NULL);
+    poll_until(scene, GATHER_SEND_AT + 1);
+    CHECK_STR(scene->batches, "32 1 ");
     close_scene(scene);
 }
 
@@ -252,12 +261,12 @@ TEST(gather, fills_batches_to_their_limits_and_says_when_it_is_full)
     struct span small = {bytes, 1}, large = {bytes, LEDGER_ENTRY_SIZE_MAX};
     CHECK_EQ(gather_submit(scene->gather, (struct span){bytes, 0}, NULL, 0, NULL, NULL), CX_INVALID);
     CHECK_EQ(gather_submit(scene->gather, (struct span){bytes, sizeof bytes}, NULL, 0, NULL, NULL), CX_TOO_LARGE);
-    for (uint32_t i = 0; i < LEDGER_BATCH_COUNT_MAX + 1; i++)
+    for (uint32_t i = 0; i < GATHER_SEND_AT + LEDGER_BATCH_COUNT_MAX + 1; i++)
         CHECK_EQ(gather_submit(scene->gather, small, NULL, 0, NULL, NULL), CX_OK);
     for (uint32_t i = 0; i < 64; i++)
         CHECK_EQ(gather_submit(scene->gather, large, NULL, 0, NULL, NULL), CX_OK);
-    poll_until(scene, LEDGER_BATCH_COUNT_MAX + 65);
-    CHECK_STR(scene->batches, "1024 64 1 ");
+    poll_until(scene, GATHER_SEND_AT + LEDGER_BATCH_COUNT_MAX + 65);
+    CHECK_STR(scene->batches, "32 1024 64 1 ");
     CHECK_EQ(gather_stats(scene->gather).batch_count_max, LEDGER_BATCH_COUNT_MAX);
 
     CHECK_EQ(gather_poll(scene->gather), CX_OK);  // the last batch was seen before its append was answered
@@ -267,9 +276,9 @@ TEST(gather, fills_batches_to_their_limits_and_says_when_it_is_full)
     while (taken < UINT16_MAX * 2 && !(err = gather_submit(scene->gather, small, NULL, 0, NULL, NULL)))
         taken++;
     CHECK_EQ(err, CX_BUSY);
-    CHECK_EQ(taken, GATHER_BATCHES_MAX * LEDGER_BATCH_COUNT_MAX);
+    CHECK_EQ(taken, GATHER_SEND_AT + (GATHER_BATCHES_MAX - 1) * LEDGER_BATCH_COUNT_MAX);
     ledger_mem_hold(scene->ledger, false);
-    poll_until(scene, LEDGER_BATCH_COUNT_MAX + 65 + taken);
+    poll_until(scene, GATHER_SEND_AT + LEDGER_BATCH_COUNT_MAX + 65 + taken);
     CHECK_EQ(gather_submit(scene->gather, small, NULL, 0, NULL, NULL), CX_OK);
     close_scene(scene);
 }

@@ -327,6 +327,58 @@ TEST(conn, sends_a_turns_bytes_in_one_segment)
     tear_down();
 }
 
+static struct net_turn_end turn_end, stopped_end;
+
+static void end_and_again(void *ctx)
+{
+    bool *once_more = ctx;
+    CHECK_EQ(net_conn_queued(server.conn), *once_more ? 3 : 0);  // 0: in the next turn
+    net_conn_send(server.conn, "d", 1);
+    if (*once_more)
+        net_at_turn_end(test_loop(), &turn_end, end_and_again, ctx);
+    *once_more = false;
+}
+
+/* What runs at the end of a turn still finds everything here; what it sends itself leaves with the rest. */
+TEST(conn, sends_behind_what_runs_at_the_end_of_a_turn)
+{
+    bool once_more = true;
+    int fd = socket_to(listen_here());
+    RUN_UNTIL(server.conn);
+    net_conn_send(server.conn, "abc", 3);
+    net_at_turn_end(test_loop(), &turn_end, end_and_again, &once_more);
+    net_at_turn_end(test_loop(), &turn_end, end_and_again, &once_more);  // once, however often it is asked for
+    net_at_turn_end(test_loop(), &stopped_end, end_and_again, &once_more);
+    net_turn_end_stop(&stopped_end);
+    net_turn_end_stop(&stopped_end);
+    net_loop_turn(test_loop(), false);
+    CHECK(!once_more);
+    char in[10];
+    CHECK_EQ(recv(fd, in, sizeof in, 0), 5);
+    close(fd);
+    tear_down();
+}
+
+static void send_now(void *ctx)
+{
+    net_conn_send(server.conn, ctx, 3);
+    net_loop_flush(test_loop());
+    CHECK_EQ(net_conn_queued(server.conn), 0);
+}
+
+TEST(conn, sends_at_once_where_that_is_asked_for)
+{
+    struct net_timer timer = {0};
+    int fd = socket_to(listen_here());
+    RUN_UNTIL(server.conn);
+    net_timer_soon(test_loop(), &timer, send_now, "abc");
+    RUN_UNTIL(!net_timer_is_on(&timer));
+    char in[10];
+    CHECK_EQ(recv(fd, in, sizeof in, 0), 3);
+    close(fd);
+    tear_down();
+}
+
 TEST(conn, tells_who_cannot_be_reached)
 {
     struct raw client;
