@@ -52,7 +52,7 @@ help:
 
 ifneq ($(filter-out demo check setup lint format clean help,$(or $(MAKECMDGOALS),all)),)
 
-PKGS := libuv jansson libcurl sqlite3 libsecp256k1 libsodium openssl
+PKGS := libuv jansson libcurl sqlite3 libsecp256k1 libsodium openssl liblz4
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) || echo missing)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 ifneq ($(filter missing,$(PKG_CFLAGS)),)

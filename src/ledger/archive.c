@@ -15,7 +15,7 @@
     "CREATE TABLE task (place INTEGER PRIMARY KEY, task INTEGER NOT NULL, session INTEGER NOT NULL,"  \
     " seq INTEGER NOT NULL, state INTEGER NOT NULL, payer BLOB NOT NULL, reference BLOB,"             \
     " submitted_ms INTEGER NOT NULL, finished_ms INTEGER NOT NULL, prompt BLOB, answer BLOB,"         \
-    " nodes BLOB NOT NULL, body BLOB NOT NULL, line BLOB NOT NULL);"                                  \
+    " nodes BLOB NOT NULL, packed BLOB NOT NULL);"                                                    \
     "CREATE UNIQUE INDEX task_by_id ON task (task);"                                                  \
     "CREATE INDEX task_by_session ON task (session, seq, task);"                                      \
     "CREATE INDEX task_by_payer ON task (payer, seq, task);"                                          \
@@ -34,7 +34,7 @@
 #define TASK_HEAD                                                                                    \
     "task.session, task.task, task.seq, task.state, task.payer, task.reference, task.submitted_ms, " \
     "task.finished_ms, task.prompt, task.answer"
-#define TASK_WHOLE TASK_HEAD ", task.body, task.line"
+#define TASK_WHOLE TASK_HEAD ", task.packed"
 /* A page: ?1 is what is asked for, ?2 and ?3 the row before it, ?4 how many. */
 #define TASK_PAGE(table) \
     " (" table ".seq, " table ".task) < (?2, ?3) ORDER BY " table ".seq DESC, " table ".task DESC LIMIT ?4"
@@ -42,7 +42,7 @@
 
 static const char *const statements[STATEMENT_COUNT] = {
     [SET_SEQ] = "UPDATE meta SET value = ?1 WHERE key = 'seq'",
-    [PUT_TASK] = "INSERT OR REPLACE INTO task VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    [PUT_TASK] = "INSERT OR REPLACE INTO task VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     [PUT_NODE] = "INSERT OR REPLACE INTO task_node VALUES (?1, ?2, ?3)",
     [PUT_EVENT] = "INSERT OR REPLACE INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [PUT_VERDICT] = "INSERT OR REPLACE INTO verdict VALUES (?1, ?2, ?3, ?4)",
@@ -157,6 +157,8 @@ void archive_close(struct archive *a)
     for (int i = 0; i < STATEMENT_COUNT; i++)
         sqlite3_finalize(a->stmt[i]);
     db_close(a->db);
+    buf_done(&a->plain);
+    buf_done(&a->packed);
     free(a);
 }
 
@@ -225,8 +227,8 @@ enum cx_err archive_task_put(struct archive *a, const struct archived_task *task
     bind_hash(stmt, 9, &task->prompt);
     bind_hash(stmt, 10, &task->answer);
     db_bind_bytes(stmt, 11, task->node, task->node_count * sizeof *task->node);
-    db_bind_bytes(stmt, 12, task->body.data, task->body.size);
-    db_bind_bytes(stmt, 13, task->line.data, task->line.size);
+    archive_pack(a, task);
+    db_bind_bytes(stmt, 12, a->packed.data, a->packed.size);
     err = db_run(stmt);
     return err ? err : put_nodes(a, task);
 }

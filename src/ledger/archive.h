@@ -21,7 +21,7 @@
 #include "base/err.h"
 #include "base/types.h"
 
-#define ARCHIVE_FORMAT          3
+#define ARCHIVE_FORMAT          4
 #define ARCHIVE_PAGE_MAX        1000  // rows of one answer
 #define ARCHIVE_BODY_SIZE_MAX   (1 << 20)
 #define ARCHIVE_FORGET_STEP_MAX 256   // tasks that one archive_forget removes

@@ -7,6 +7,7 @@
 #ifndef CORTEN_LEDGER_ARCHIVE_PARTS_H
 #define CORTEN_LEDGER_ARCHIVE_PARTS_H
 
+#include "base/buf.h"
 #include "base/db.h"
 #include "ledger/archive.h"
 
@@ -37,9 +38,17 @@ struct archive {
     sqlite3_stmt *stmt[STATEMENT_COUNT];  // NULL: not asked for yet
     uint64_t seq;
     bool begun;  // between begin and commit
+    struct buf plain, packed;
 };
 
 /* Prepared when it is first asked for: readers never write, and most writers never read. */
 enum cx_err archive_statement(struct archive *archive, enum archive_statement which, sqlite3_stmt **ret_stmt);
+
+/* ---- archive_pack.c: body and time-line of a task as one column ---- */
+
+/* Into archive->packed. */
+void archive_pack(struct archive *archive, const struct archived_task *task);
+/* Sets body and line of a task whose other columns are read; valid until the next call. False: it is damaged. */
+bool archive_unpack(struct archive *archive, struct span packed, struct archived_task *task);
 
 #endif

@@ -14,7 +14,7 @@ static bool get_hash(sqlite3_stmt *stmt, int column, struct hash *ret_hash)
     return sqlite3_column_type(stmt, column) == SQLITE_NULL || db_bytes(stmt, column, ret_hash->b, sizeof ret_hash->b);
 }
 
-static enum cx_err get_task(sqlite3_stmt *stmt, struct archived_task *ret_task)
+static enum cx_err get_task(struct archive *a, sqlite3_stmt *stmt, struct archived_task *ret_task)
 {
     struct archived_task task = {.session = (uint64_t)sqlite3_column_int64(stmt, 0),
                                  .task = (uint64_t)sqlite3_column_int64(stmt, 1),
@@ -24,12 +24,10 @@ static enum cx_err get_task(sqlite3_stmt *stmt, struct archived_task *ret_task)
                                  .finished_ms = db_u64(stmt, 7)};
     bool good = db_bytes(stmt, 4, task.payer.b, sizeof task.payer.b) && get_hash(stmt, 5, &task.reference) &&
                 get_hash(stmt, 8, &task.prompt) && get_hash(stmt, 9, &task.answer);
+    if (good && sqlite3_column_count(stmt) > 10)
+        good = archive_unpack(a, db_span(stmt, 10), &task);
     if (!good)
         return damaged(stmt);
-    if (sqlite3_column_count(stmt) > 10) {
-        task.body = db_span(stmt, 10);
-        task.line = db_span(stmt, 11);
-    }
     *ret_task = task;
     return CX_OK;
 }
@@ -48,7 +46,8 @@ static enum cx_err get_event(sqlite3_stmt *stmt, struct archived_event *ret_even
     return CX_OK;
 }
 
-static enum cx_err give_tasks(sqlite3_stmt *stmt, archive_each_task *each, void *ctx, uint32_t *ret_count)
+static enum cx_err give_tasks(struct archive *a, sqlite3_stmt *stmt, archive_each_task *each, void *ctx,
+                              uint32_t *ret_count)
 {
     enum cx_err err = CX_OK;
     *ret_count = 0;
@@ -57,7 +56,7 @@ static enum cx_err give_tasks(sqlite3_stmt *stmt, archive_each_task *each, void 
         err = db_step(stmt, &row);
         if (err || !row)
             break;
-        err = get_task(stmt, &task);
+        err = get_task(a, stmt, &task);
         ++*ret_count;
         more = !err && each(ctx, &task);
     }
@@ -88,7 +87,7 @@ enum cx_err archive_task(struct archive *a, uint64_t task, archive_each_task *ea
     if (err)
         return err;
     db_bind_id(stmt, 1, task);
-    err = give_tasks(stmt, each, ctx, &count);
+    err = give_tasks(a, stmt, each, ctx, &count);
     return err || count ? err : cx_fail(CX_NOT_FOUND, "the archive has no such task");
 }
 
@@ -102,7 +101,7 @@ enum cx_err archive_task_by_reference(struct archive *a, const struct address *p
         return err;
     db_bind_bytes(stmt, 1, payer->b, sizeof payer->b);
     db_bind_bytes(stmt, 2, reference->b, sizeof reference->b);
-    err = give_tasks(stmt, each, ctx, &count);
+    err = give_tasks(a, stmt, each, ctx, &count);
     return err || count ? err : cx_fail(CX_NOT_FOUND, "the archive has no task under this reference");
 }
 
@@ -130,7 +129,7 @@ enum cx_err archive_tasks(struct archive *a, const struct archive_query *query, 
     db_bind_u64(stmt, 2, query->before_seq ? query->before_seq : UINT64_MAX);
     db_bind_id(stmt, 3, query->before_task);
     db_bind_u64(stmt, 4, u32_min(query->limit, ARCHIVE_PAGE_MAX));
-    return give_tasks(stmt, each, ctx, &count);
+    return give_tasks(a, stmt, each, ctx, &count);
 }
 
 enum cx_err archive_task_events(struct archive *a, uint64_t task, uint64_t seq_max, archive_each_event *each, void *ctx)

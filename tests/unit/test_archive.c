@@ -353,7 +353,7 @@ TEST(archive, is_of_one_format)
     CHECK_EQ(db_exec(db, "PRAGMA user_version = 2"), CX_OK);
     db_close(db);
     CHECK_EQ(archive_open(path(), NETWORK, &archive), CX_UNSUPPORTED);
-    CHECK(strstr(cx_detail(), "format 2, not 3"));
+    CHECK(strstr(cx_detail(), "format 2, not 4"));
     CHECK_EQ(archive_open(path(), NETWORK + 1, &archive), CX_INVALID);  // not to be removed
 }
 
