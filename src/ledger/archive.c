@@ -9,7 +9,8 @@
 #define ARCHIVE_APPLICATION_ID 0x436f7241  // "CorA"
 
 /* node of event: 20 bytes; nodes of a task: 20 bytes each, behind each other, and a row of task_node for each, by which
- * they are found. */
+ * they are found. These are on shelves of ARCHIVE_SHELF places: what is put together writes few pages, and a node is
+ * looked for on one shelf after the other. */
 #define SCHEMA                                                                                        \
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"                 \
     "CREATE TABLE task (place INTEGER PRIMARY KEY, task INTEGER NOT NULL, session INTEGER NOT NULL,"  \
@@ -20,8 +21,8 @@
     "CREATE INDEX task_by_session ON task (session, seq, task);"                                      \
     "CREATE INDEX task_by_payer ON task (payer, seq, task);"                                          \
     "CREATE INDEX task_by_reference ON task (payer, reference, seq) WHERE reference IS NOT NULL;"     \
-    "CREATE TABLE task_node (node BLOB NOT NULL, seq INTEGER NOT NULL, task INTEGER NOT NULL,"        \
-    " PRIMARY KEY (node, seq, task)) WITHOUT ROWID;"                                                  \
+    "CREATE TABLE task_node (shelf INTEGER NOT NULL, node BLOB NOT NULL, place INTEGER NOT NULL,"     \
+    " PRIMARY KEY (shelf, node, place)) WITHOUT ROWID;"                                               \
     "CREATE TABLE event (seq INTEGER NOT NULL, idx INTEGER NOT NULL, time_ms INTEGER NOT NULL,"       \
     " task INTEGER, node BLOB, body BLOB NOT NULL, PRIMARY KEY (seq, idx)) WITHOUT ROWID;"            \
     "CREATE INDEX event_by_task ON event (task, seq, idx) WHERE task IS NOT NULL;"                    \
@@ -36,8 +37,7 @@
     "task.finished_ms, task.prompt, task.answer"
 #define TASK_WHOLE TASK_HEAD ", task.packed"
 /* A page: ?1 is what is asked for, ?2 and ?3 the row before it, ?4 how many. */
-#define TASK_PAGE(table) \
-    " (" table ".seq, " table ".task) < (?2, ?3) ORDER BY " table ".seq DESC, " table ".task DESC LIMIT ?4"
+#define TASK_PAGE     " AND (seq, task) < (?2, ?3) ORDER BY seq DESC, task DESC LIMIT ?4"
 #define EVENT_COLUMNS "seq, idx, time_ms, task, node, body"
 
 static const char *const statements[STATEMENT_COUNT] = {
@@ -48,16 +48,18 @@ static const char *const statements[STATEMENT_COUNT] = {
     [PUT_VERDICT] = "INSERT OR REPLACE INTO verdict VALUES (?1, ?2, ?3, ?4)",
     [ONE_TASK] = "SELECT " TASK_WHOLE " FROM task WHERE task = ?1",
     [BY_REFERENCE] = "SELECT " TASK_HEAD " FROM task WHERE payer = ?1 AND reference = ?2 ORDER BY seq DESC LIMIT 1",
-    [PAGE_SESSION] = "SELECT " TASK_HEAD " FROM task WHERE session = ?1 AND" TASK_PAGE("task"),
-    [PAGE_PAYER] = "SELECT " TASK_HEAD " FROM task WHERE payer = ?1 AND" TASK_PAGE("task"),
-    [PAGE_NODE] = "SELECT " TASK_WHOLE " FROM task_node JOIN task ON task.task = task_node.task"
-                  " WHERE task_node.node = ?1 AND" TASK_PAGE("task_node"),
+    [PAGE_SESSION] = "SELECT " TASK_HEAD " FROM task WHERE session = ?1" TASK_PAGE,
+    [PAGE_PAYER] = "SELECT " TASK_HEAD " FROM task WHERE payer = ?1" TASK_PAGE,
+    [PAGE_NODE] = "SELECT " TASK_WHOLE " FROM task_node AS n CROSS JOIN task ON task.place = n.place"
+                  " WHERE n.shelf = ?1 AND n.node = ?2 AND n.place < ?3 ORDER BY n.place DESC LIMIT ?4",
+    [PLACES] = "SELECT (SELECT min(place) FROM task), (SELECT max(place) FROM task)",
+    [PLACE] = "SELECT place FROM task WHERE task = ?1",
     [TASK_EVENTS] = "SELECT " EVENT_COLUMNS " FROM event WHERE task = ?1 AND seq <= ?2 ORDER BY seq, idx",
     [TASK_VERDICTS] = "SELECT seq, time_ms, task, body FROM verdict WHERE task = ?1 AND seq <= ?2 ORDER BY seq",
     [NODE_EVENTS] = "SELECT " EVENT_COLUMNS " FROM event WHERE node = ?1 AND seq <= ?2"
                     " ORDER BY seq DESC, idx DESC LIMIT ?3",
-    [OLDEST] = "SELECT place, finished_ms, seq, task, nodes FROM task ORDER BY place LIMIT 1",
-    [DROP_NODE] = "DELETE FROM task_node WHERE node = ?1 AND seq = ?2 AND task = ?3",
+    [OLDEST] = "SELECT place, finished_ms, nodes FROM task ORDER BY place LIMIT 1",
+    [DROP_NODE] = "DELETE FROM task_node WHERE shelf = ?1 AND node = ?2 AND place = ?3",
     [DROP_TASK] = "DELETE FROM task WHERE place = ?1",
     [DROP_EVENTS] = "DELETE FROM event WHERE time_ms < ?1"
                     " AND (seq, idx) IN (SELECT seq, idx FROM event ORDER BY seq, idx LIMIT ?2)",
@@ -187,11 +189,12 @@ static void bind_hash(sqlite3_stmt *stmt, int index, const struct hash *hash)
 static enum cx_err put_nodes(struct archive *a, const struct archived_task *task)
 {
     sqlite3_stmt *stmt;
+    uint64_t place = (uint64_t)sqlite3_last_insert_rowid(a->db);
     enum cx_err err = archive_statement(a, PUT_NODE, &stmt);
     for (uint32_t i = 0; i < task->node_count && !err; i++) {
-        db_bind_bytes(stmt, 1, task->node[i].b, sizeof task->node[i].b);
-        db_bind_u64(stmt, 2, task->seq);
-        db_bind_id(stmt, 3, task->task);
+        db_bind_u64(stmt, 1, place / ARCHIVE_SHELF);
+        db_bind_bytes(stmt, 2, task->node[i].b, sizeof task->node[i].b);
+        db_bind_u64(stmt, 3, place);
         err = db_run(stmt);
     }
     return err;
@@ -302,7 +305,7 @@ void archive_rollback(struct archive *a)
 /* ---- forgetting ---- */
 
 struct oldest {
-    uint64_t place, finished_ms, seq, task;
+    uint64_t place, finished_ms;
     struct span nodes;  // valid until `stmt` is reset
 };
 
@@ -312,9 +315,9 @@ static enum cx_err drop_nodes(struct archive *a, const struct oldest *oldest)
     enum cx_err err = archive_statement(a, DROP_NODE, &stmt);
     const uint32_t size = sizeof(struct address);
     for (uint32_t at = 0; at + size <= oldest->nodes.size && !err; at += size) {
-        db_bind_bytes(stmt, 1, oldest->nodes.data + at, size);
-        db_bind_u64(stmt, 2, oldest->seq);
-        db_bind_id(stmt, 3, oldest->task);
+        db_bind_u64(stmt, 1, oldest->place / ARCHIVE_SHELF);
+        db_bind_bytes(stmt, 2, oldest->nodes.data + at, size);
+        db_bind_u64(stmt, 3, oldest->place);
         err = db_run(stmt);
     }
     return err;
@@ -333,11 +336,7 @@ static enum cx_err forget_oldest(struct archive *a, uint64_t before_ms, bool *re
     *ret_found = false;
     if (err || !row)
         return err;
-    const struct oldest oldest = {.place = db_u64(find, 0),
-                                  .finished_ms = db_u64(find, 1),
-                                  .seq = db_u64(find, 2),
-                                  .task = (uint64_t)sqlite3_column_int64(find, 3),
-                                  .nodes = db_span(find, 4)};
+    const struct oldest oldest = {.place = db_u64(find, 0), .finished_ms = db_u64(find, 1), .nodes = db_span(find, 2)};
     *ret_found = oldest.finished_ms < before_ms;
     if (*ret_found)
         err = drop_nodes(a, &oldest);

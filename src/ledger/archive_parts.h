@@ -11,6 +11,8 @@
 #include "base/db.h"
 #include "ledger/archive.h"
 
+#define ARCHIVE_SHELF 1024  // tasks whose nodes are kept together
+
 enum archive_statement {
     SET_SEQ,
     PUT_TASK,
@@ -22,6 +24,8 @@ enum archive_statement {
     PAGE_SESSION,
     PAGE_PAYER,
     PAGE_NODE,
+    PLACES,
+    PLACE,
     TASK_EVENTS,
     TASK_VERDICTS,
     NODE_EVENTS,

@@ -46,19 +46,24 @@ static enum cx_err get_event(sqlite3_stmt *stmt, struct archived_event *ret_even
     return CX_OK;
 }
 
-static enum cx_err give_tasks(struct archive *a, sqlite3_stmt *stmt, archive_each_task *each, void *ctx,
-                              uint32_t *ret_count)
+struct taking {
+    archive_each_task *each;
+    void *ctx;
+    uint32_t count;
+    bool enough;
+};
+
+static enum cx_err give_tasks(struct archive *a, sqlite3_stmt *stmt, struct taking *taking)
 {
     enum cx_err err = CX_OK;
-    *ret_count = 0;
-    for (bool row = true, more = true; more && !err;) {
+    for (bool row = true; !taking->enough && !err;) {
         struct archived_task task;
         err = db_step(stmt, &row);
         if (err || !row)
             break;
         err = get_task(a, stmt, &task);
-        ++*ret_count;
-        more = !err && each(ctx, &task);
+        taking->count++;
+        taking->enough = err || !taking->each(taking->ctx, &task);
     }
     sqlite3_reset(stmt);
     return err;
@@ -82,54 +87,117 @@ static enum cx_err give_events(sqlite3_stmt *stmt, archive_each_event *each, voi
 enum cx_err archive_task(struct archive *a, uint64_t task, archive_each_task *each, void *ctx)
 {
     sqlite3_stmt *stmt;
-    uint32_t count = 0;
+    struct taking taking = {.each = each, .ctx = ctx};
     enum cx_err err = archive_statement(a, ONE_TASK, &stmt);
     if (err)
         return err;
     db_bind_id(stmt, 1, task);
-    err = give_tasks(a, stmt, each, ctx, &count);
-    return err || count ? err : cx_fail(CX_NOT_FOUND, "the archive has no such task");
+    err = give_tasks(a, stmt, &taking);
+    return err || taking.count ? err : cx_fail(CX_NOT_FOUND, "the archive has no such task");
 }
 
 enum cx_err archive_task_by_reference(struct archive *a, const struct address *payer, const struct hash *reference,
                                       archive_each_task *each, void *ctx)
 {
     sqlite3_stmt *stmt;
-    uint32_t count = 0;
+    struct taking taking = {.each = each, .ctx = ctx};
     enum cx_err err = archive_statement(a, BY_REFERENCE, &stmt);
     if (err)
         return err;
     db_bind_bytes(stmt, 1, payer->b, sizeof payer->b);
     db_bind_bytes(stmt, 2, reference->b, sizeof reference->b);
-    err = give_tasks(a, stmt, each, ctx, &count);
-    return err || count ? err : cx_fail(CX_NOT_FOUND, "the archive has no task under this reference");
+    err = give_tasks(a, stmt, &taking);
+    return err || taking.count ? err : cx_fail(CX_NOT_FOUND, "the archive has no task under this reference");
 }
 
-static enum cx_err page_statement(struct archive *a, const struct archive_query *query, sqlite3_stmt **ret_stmt)
+/* ---- pages ---- */
+
+static enum cx_err give_page(struct archive *a, const struct archive_query *query, struct taking *taking)
 {
-    static const enum archive_statement by[] = {
-        [ARCHIVE_BY_SESSION] = PAGE_SESSION, [ARCHIVE_BY_PAYER] = PAGE_PAYER, [ARCHIVE_BY_NODE] = PAGE_NODE};
-    enum cx_err err = archive_statement(a, by[query->by], ret_stmt);
+    sqlite3_stmt *stmt;
+    bool session = query->by == ARCHIVE_BY_SESSION;
+    enum cx_err err = archive_statement(a, session ? PAGE_SESSION : PAGE_PAYER, &stmt);
     if (err)
         return err;
-    if (query->by == ARCHIVE_BY_SESSION)
-        db_bind_id(*ret_stmt, 1, query->session);
+    if (session)
+        db_bind_id(stmt, 1, query->session);
     else
-        db_bind_bytes(*ret_stmt, 1, query->address.b, sizeof query->address.b);
+        db_bind_bytes(stmt, 1, query->address.b, sizeof query->address.b);
+    db_bind_u64(stmt, 2, query->before_seq ? query->before_seq : UINT64_MAX);
+    db_bind_id(stmt, 3, query->before_task);
+    db_bind_u64(stmt, 4, u32_min(query->limit, ARCHIVE_PAGE_MAX));
+    return give_tasks(a, stmt, taking);
+}
+
+/* Of all tasks; 0: there are none. */
+static enum cx_err get_places(struct archive *a, uint64_t *ret_first, uint64_t *ret_last)
+{
+    sqlite3_stmt *stmt;
+    bool row = false;
+    enum cx_err err = archive_statement(a, PLACES, &stmt);
+    if (!err)
+        err = db_step(stmt, &row);
+    if (err)
+        return err;
+    cx_assert(row);
+    *ret_first = db_u64(stmt, 0);
+    *ret_last = db_u64(stmt, 1);
+    sqlite3_reset(stmt);
     return CX_OK;
+}
+
+/* 0: it was forgotten, and all before it with it. */
+static enum cx_err get_place(struct archive *a, uint64_t task, uint64_t *ret_place)
+{
+    sqlite3_stmt *stmt;
+    bool row = false;
+    enum cx_err err = archive_statement(a, PLACE, &stmt);
+    if (err)
+        return err;
+    db_bind_id(stmt, 1, task);
+    err = db_step(stmt, &row);
+    *ret_place = !err && row ? db_u64(stmt, 0) : 0;
+    sqlite3_reset(stmt);
+    return err;
+}
+
+static enum cx_err give_shelf(struct archive *a, const struct address *node, uint64_t shelf, uint64_t before,
+                              uint32_t limit, struct taking *taking)
+{
+    sqlite3_stmt *stmt;
+    enum cx_err err = archive_statement(a, PAGE_NODE, &stmt);
+    if (err)
+        return err;
+    db_bind_u64(stmt, 1, shelf);
+    db_bind_bytes(stmt, 2, node->b, sizeof node->b);
+    db_bind_u64(stmt, 3, before);
+    db_bind_u64(stmt, 4, limit);
+    return give_tasks(a, stmt, taking);
+}
+
+static enum cx_err give_page_of_node(struct archive *a, const struct archive_query *query, struct taking *taking)
+{
+    uint64_t first = 0, last = 0, before = 0;
+    enum cx_err err = get_places(a, &first, &last);
+    if (!err && query->before_seq)
+        err = get_place(a, query->before_task, &before);
+    else
+        before = last + 1;
+    uint32_t limit = u32_min(query->limit, ARCHIVE_PAGE_MAX);
+    if (err || before <= first || last == 0)
+        return err;
+    for (uint64_t shelf = (before - 1) / ARCHIVE_SHELF, end = first / ARCHIVE_SHELF;; shelf--) {
+        if (taking->count < limit)
+            err = give_shelf(a, &query->address, shelf, before, limit - taking->count, taking);
+        if (err || taking->enough || taking->count >= limit || shelf == end)
+            return err;
+    }
 }
 
 enum cx_err archive_tasks(struct archive *a, const struct archive_query *query, archive_each_task *each, void *ctx)
 {
-    sqlite3_stmt *stmt;
-    uint32_t count = 0;
-    enum cx_err err = page_statement(a, query, &stmt);
-    if (err)
-        return err;
-    db_bind_u64(stmt, 2, query->before_seq ? query->before_seq : UINT64_MAX);
-    db_bind_id(stmt, 3, query->before_task);
-    db_bind_u64(stmt, 4, u32_min(query->limit, ARCHIVE_PAGE_MAX));
-    return give_tasks(a, stmt, each, ctx, &count);
+    struct taking taking = {.each = each, .ctx = ctx};
+    return query->by == ARCHIVE_BY_NODE ? give_page_of_node(a, query, &taking) : give_page(a, query, &taking);
 }
 
 enum cx_err archive_task_events(struct archive *a, uint64_t task, uint64_t seq_max, archive_each_event *each, void *ctx)

@@ -195,6 +195,57 @@ TEST(archive, finds_a_task_in_each_way)
     archive_close(archive);
 }
 
+#define MANY 2500  // more than two shelves
+
+struct walk {
+    uint64_t next, step, count;
+};
+
+static bool see_next(void *ctx, const struct archived_task *task)
+{
+    struct walk *walk = ctx;
+    CHECK_EQ(task->seq, 10 * walk->next);
+    CHECK_EQ(task->task, task_id(walk->next));
+    walk->next -= walk->step;
+    walk->count++;
+    return true;
+}
+
+/* Pages of `limit` from the last task down; how many tasks there were. */
+static uint64_t walk_down(struct archive *archive, uint8_t node, uint64_t first, uint64_t step, uint32_t limit)
+{
+    struct archive_query query = {.by = ARCHIVE_BY_NODE, .address = address_of(node), .limit = limit};
+    struct walk walk = {first, step, 0};
+    for (uint64_t before = UINT64_MAX; before != walk.count;) {
+        before = walk.count;
+        CHECK_EQ(archive_tasks(archive, &query, see_next, &walk), CX_OK);
+        CHECK(walk.count - before <= limit);
+        query.before_seq = 10 * (walk.next + step);
+        query.before_task = task_id(walk.next + step);
+    }
+    return walk.count;
+}
+
+TEST(archive, looks_for_a_node_on_every_shelf)
+{
+    struct archive *archive = open_archive(":memory:");
+    for (uint64_t n = 1; n <= MANY; n++) {
+        struct archived_task task = make_task(n);
+        CHECK_EQ(archive_begin(archive), CX_OK);
+        CHECK_EQ(archive_task_put(archive, &task), CX_OK);
+        CHECK_EQ(archive_commit(archive, task.seq), CX_OK);
+    }
+    CHECK_EQ(walk_down(archive, 100, MANY, 1, 300), MANY);
+    CHECK_EQ(walk_down(archive, 100, MANY, 1, 1000), MANY);
+    CHECK_EQ(walk_down(archive, 7, MANY - (MANY - 7) % 256, 256, 3), (MANY - 7) / 256 + 1);
+    CHECK_EQ(walk_down(archive, 7, MANY - (MANY - 7) % 256, 256, 1000), (MANY - 7) / 256 + 1);
+    bool more = true;
+    while (more)
+        CHECK_EQ(archive_forget(archive, 1000 * 1100, &more), CX_OK);
+    CHECK_EQ(walk_down(archive, 100, MANY, 1, 300), MANY - 1099);
+    archive_close(archive);
+}
+
 TEST(archive, gives_pages_without_gaps)
 {
     struct archive *archive = with_ten_tasks(":memory:");
