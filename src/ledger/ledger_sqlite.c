@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "ledger/payload_rows.h"
 #include "ledger/sqlite_store.h"
-#include "proto/store_schema.h"
 
 #define SCHEMA                                                                                         \
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"                  \
@@ -12,7 +12,7 @@
     "CREATE TABLE batch (seq INTEGER PRIMARY KEY, count INTEGER NOT NULL, router BLOB NOT NULL,"       \
     " epoch INTEGER NOT NULL, number INTEGER NOT NULL, time_ms INTEGER NOT NULL, chain BLOB NOT NULL," \
     " body BLOB NOT NULL);"                                                                            \
-    "CREATE UNIQUE INDEX batch_by_number ON batch (router, epoch, number);" STORE_PAYLOAD_SCHEMA
+    "CREATE UNIQUE INDEX batch_by_number ON batch (router, epoch, number);" PAYLOAD_ROWS_SCHEMA
 
 /* ---- who writes -------------------------------------------------------------------------------- */
 
@@ -50,7 +50,7 @@ static enum cx_err look(struct ledger *ledger, sqlite3 *db, bool *ret_ledger)
     if (!err)
         err = db_number(db, "PRAGMA user_version", &format);
     if (!err)
-        err = db_number(db, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name <> 'payload'", &tables);
+        err = db_number(db, PAYLOAD_ROWS_OTHER_TABLES, &tables);
     if (err)
         return err;
     if (application == SQLITE_APPLICATION_ID && format > LEDGER_FORMAT)

@@ -8,6 +8,7 @@
 #include "base/hex.h"
 #include "crypto/cid.h"
 #include "crypto/sha256.h"
+#include "ledger/payload_rows.h"
 #include "ledger/sqlite_store.h"
 
 /* The log of a ledger that nobody writes to. While somebody does, what counts is in that process's memory. */
@@ -57,6 +58,15 @@ static enum cx_err check_payload(struct ledger *ledger, sqlite3_stmt *stmt)
     return CX_OK;
 }
 
+static enum cx_err check_names(struct ledger *ledger, sqlite3 *db)
+{
+    int64_t astray = 0;
+    enum cx_err err = db_number(db, PAYLOAD_ROWS_ASTRAY, &astray);
+    if (!err && astray)
+        err = cx_fail(CX_CORRUPT, "%s: the index of payloads' names is damaged: restore it from a backup", ledger->uri);
+    return err;
+}
+
 static enum cx_err check_writer(struct ledger *ledger, sqlite3_stmt *stmt)
 {
     struct address router;
@@ -95,6 +105,8 @@ enum cx_err sqlite_check(struct ledger *ledger)
         err = check_file(ledger, store->reader);
     if (!err)
         err = check_rows(ledger, store->reader, "SELECT sha256, size, data, keep_until FROM payload", check_payload);
+    if (!err)
+        err = check_names(ledger, store->reader);
     if (!err)
         err = check_rows(ledger, store->reader,
                          "SELECT router, epoch, (SELECT max(epoch) FROM batch WHERE batch.router = writer.router)"

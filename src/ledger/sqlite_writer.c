@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/worker.h"
+#include "ledger/payload_rows.h"
 #include "ledger/sqlite_store.h"
-#include "proto/store_schema.h"
 
 struct sqlite_writer {
     struct ledger *ledger;
@@ -17,7 +17,7 @@ struct sqlite_writer {
     sqlite3_stmt *number;  // its last number in an epoch
     sqlite3_stmt *find;    // one batch by number
     sqlite3_stmt *insert;
-    sqlite3_stmt *payload;
+    struct payload_rows *payloads;
 
     pthread_mutex_t lock;  // of what follows
     struct ledger_record *first, **last;
@@ -121,11 +121,7 @@ static enum cx_err insert_payloads(struct sqlite_writer *w, const struct ledger_
     enum cx_err err = CX_OK;
     for (uint32_t i = 0; i < record->blob_count && !err; i++) {
         const struct ledger_blob *blob = &record->blob[i];
-        db_bind_bytes(w->payload, 1, blob->sha256.b, sizeof blob->sha256.b);
-        db_bind_u64(w->payload, 2, blob->keep_until_ms);
-        db_bind_u64(w->payload, 3, blob->data.size);
-        db_bind_bytes(w->payload, 4, blob->data.data, blob->data.size);
-        err = db_run(w->payload);
+        err = payload_rows_put(w->payloads, &blob->sha256, blob->data, blob->keep_until_ms);
     }
     return err;
 }
@@ -173,9 +169,14 @@ static enum cx_err commit(struct sqlite_writer *w, struct ledger_record *first)
     if (err)
         return err;
     struct ledger_head head = w->head;
+    uint32_t payloads = 0;
     err = db_run(w->begin);
-    for (struct ledger_record *record = first; record && !err; record = record->next)
+    for (struct ledger_record *record = first; record && !err; record = record->next) {
         err = add(w, record, &head);
+        payloads += record->blob_count;
+    }
+    if (!err)
+        err = payload_rows_name_some(w->payloads, payloads);
     if (!err)
         err = db_run(w->commit);
     if (!err) {
@@ -328,7 +329,6 @@ static enum cx_err prepare(struct sqlite_writer *w)
         {"SELECT number FROM batch WHERE router = ?1 AND epoch = ?2 ORDER BY number DESC LIMIT 1", &w->number},
         {"SELECT " SQLITE_BATCH_COLUMNS ", body FROM batch WHERE router = ?1 AND epoch = ?2 AND number = ?3", &w->find},
         {"INSERT INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", &w->insert},
-        {STORE_PAYLOAD_PUT, &w->payload},
     };
     enum cx_err err = CX_OK;
     for (size_t i = 0; i < ARRAY_COUNT(all) && !err; i++)
@@ -369,7 +369,9 @@ enum cx_err sqlite_writer_open(struct ledger *ledger, struct sqlite_writer **ret
 
     enum cx_err err = db_open(ledger->place, DB_WRITE, &w->db);
     if (!err)
-        err = db_exec(w->db, STORE_PAYLOAD_SCHEMA SQLITE_COPIES);
+        err = db_exec(w->db, SQLITE_COPIES);
+    if (!err)
+        err = payload_rows_open(w->db, &w->payloads);
     if (!err)
         err = prepare(w);
     if (!err && !address_is_zero(&ledger->options.router))
@@ -408,9 +410,10 @@ void sqlite_writer_close(struct sqlite_writer *w)
         return;
     bool began = w->writing != NULL;
     end_threads(w);
-    sqlite3_stmt *all[] = {w->begin, w->commit, w->epoch, w->number, w->find, w->insert, w->payload};
+    sqlite3_stmt *all[] = {w->begin, w->commit, w->epoch, w->number, w->find, w->insert};
     for (size_t i = 0; i < ARRAY_COUNT(all); i++)
         sqlite3_finalize(all[i]);
+    payload_rows_close(w->payloads);
     /* So that the file is whole for whoever copies it away. Where it fails, the next opening does it. */
     if (began && !w->stopped)
         sqlite3_wal_checkpoint_v2(w->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);

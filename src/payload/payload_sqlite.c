@@ -2,13 +2,13 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
-#include "base/db.h"
+#include "ledger/payload_rows.h"
 #include "payload/store.h"
-#include "proto/store_schema.h"
 
 struct sqlite_rows {
     sqlite3 *db;
-    sqlite3_stmt *put, *get, *size, *keep, *expire, *stats;
+    struct payload_rows *payloads;
+    sqlite3_stmt *begin, *commit, *get, *size, *keep, *expire, *stats;
 };
 
 static enum cx_err prepare(struct sqlite_rows *rows)
@@ -17,11 +17,12 @@ static enum cx_err prepare(struct sqlite_rows *rows)
         const char *sql;
         sqlite3_stmt **stmt;
     } all[] = {
-        {STORE_PAYLOAD_PUT, &rows->put},
-        {"SELECT data FROM payload WHERE sha256 = ?1", &rows->get},
-        {"SELECT size FROM payload WHERE sha256 = ?1", &rows->size},
-        {"UPDATE payload SET keep_until = max(keep_until, ?2) WHERE sha256 = ?1", &rows->keep},
-        {"DELETE FROM payload WHERE rowid IN (SELECT rowid FROM payload WHERE keep_until < ?1"
+        {"BEGIN IMMEDIATE", &rows->begin},
+        {"COMMIT", &rows->commit},
+        {"SELECT data FROM payload WHERE place = ?1", &rows->get},
+        {"SELECT size FROM payload WHERE place = ?1", &rows->size},
+        {"UPDATE payload SET keep_until = max(keep_until, ?2) WHERE place = ?1", &rows->keep},
+        {"DELETE FROM payload WHERE place IN (SELECT place FROM payload WHERE keep_until < ?1"
          " ORDER BY keep_until LIMIT ?2)",
          &rows->expire},
         {"SELECT count(*), ifnull(sum(size), 0), ifnull(min(keep_until), ?1) FROM payload", &rows->stats},
@@ -50,7 +51,7 @@ static enum cx_err sqlite_open(struct payload_store *store, const char *place)
     if (!err)
         err = db_settle(rows->db);
     if (!err)
-        err = db_exec(rows->db, STORE_PAYLOAD_SCHEMA);
+        err = payload_rows_open(rows->db, &rows->payloads);
     return err ? err : prepare(rows);
 }
 
@@ -59,34 +60,64 @@ static void sqlite_close(struct payload_store *store)
     struct sqlite_rows *rows = store->rows;
     if (!rows)
         return;
-    sqlite3_stmt *all[] = {rows->put, rows->get, rows->size, rows->keep, rows->expire, rows->stats};
+    sqlite3_stmt *all[] = {rows->begin, rows->commit, rows->get, rows->size, rows->keep, rows->expire, rows->stats};
     for (size_t i = 0; i < ARRAY_COUNT(all); i++)
         sqlite3_finalize(all[i]);
+    payload_rows_close(rows->payloads);
     db_close(rows->db);
     free(rows);
+}
+
+static enum cx_err keep(struct sqlite_rows *rows, uint64_t place, uint64_t keep_until_ms)
+{
+    db_bind_u64(rows->keep, 1, place);
+    db_bind_u64(rows->keep, 2, keep_until_ms);
+    return db_run(rows->keep);
+}
+
+static enum cx_err put(struct sqlite_rows *rows, const struct hash *name, struct span data, uint64_t keep_until_ms)
+{
+    uint64_t place = 0;
+    enum cx_err err = payload_rows_find(rows->payloads, name, &place);
+    if (err || place)
+        return err ? err : keep(rows, place, keep_until_ms);
+    err = payload_rows_put(rows->payloads, name, data, keep_until_ms);
+    return err ? err : payload_rows_name_last(rows->payloads, name);
 }
 
 static enum cx_err sqlite_put(struct payload_store *store, const struct hash *name, struct span data,
                               uint64_t keep_until_ms)
 {
     struct sqlite_rows *rows = store->rows;
-    db_bind_bytes(rows->put, 1, name->b, sizeof name->b);
-    db_bind_u64(rows->put, 2, keep_until_ms);
-    db_bind_u64(rows->put, 3, data.size);
-    db_bind_bytes(rows->put, 4, data.data, data.size);
-    return db_run(rows->put);
+    enum cx_err err = db_run(rows->begin);
+    if (!err)
+        err = put(rows, name, data, keep_until_ms);
+    if (!err)
+        err = db_run(rows->commit);
+    if (err)
+        sqlite3_exec(rows->db, "ROLLBACK", NULL, NULL, NULL);  // where SQLite has not done so already
+    return err;
+}
+
+/* NOT_FOUND: also what is removed between finding it and reading it. */
+static enum cx_err read_column(struct sqlite_rows *rows, const struct hash *name, sqlite3_stmt *stmt)
+{
+    uint64_t place = 0;
+    bool row = false;
+    enum cx_err err = payload_rows_find(rows->payloads, name, &place);
+    if (err || !place)
+        return err ? err : CX_NOT_FOUND;
+    db_bind_u64(stmt, 1, place);
+    err = db_step(stmt, &row);
+    return err || row ? err : CX_NOT_FOUND;
 }
 
 static enum cx_err sqlite_get(struct payload_store *store, const struct hash *name, struct buf *ret_data)
 {
     struct sqlite_rows *rows = store->rows;
-    bool row = false;
-    db_bind_bytes(rows->get, 1, name->b, sizeof name->b);
-    enum cx_err err = db_step(rows->get, &row);
+    enum cx_err err = read_column(rows, name, rows->get);
     if (err)
         return err;
-    if (!row)
-        return CX_NOT_FOUND;
     struct span data = db_span(rows->get, 0);
     buf_add(ret_data, data.data, data.size);
     sqlite3_reset(rows->get);
@@ -96,13 +127,9 @@ static enum cx_err sqlite_get(struct payload_store *store, const struct hash *na
 static enum cx_err sqlite_size(struct payload_store *store, const struct hash *name, uint64_t *ret_size)
 {
     struct sqlite_rows *rows = store->rows;
-    bool row = false;
-    db_bind_bytes(rows->size, 1, name->b, sizeof name->b);
-    enum cx_err err = db_step(rows->size, &row);
+    enum cx_err err = read_column(rows, name, rows->size);
     if (err)
         return err;
-    if (!row)
-        return CX_NOT_FOUND;
     *ret_size = db_u64(rows->size, 0);
     sqlite3_reset(rows->size);
     return CX_OK;
@@ -111,10 +138,11 @@ static enum cx_err sqlite_size(struct payload_store *store, const struct hash *n
 static enum cx_err sqlite_keep(struct payload_store *store, const struct hash *name, uint64_t keep_until_ms)
 {
     struct sqlite_rows *rows = store->rows;
-    db_bind_bytes(rows->keep, 1, name->b, sizeof name->b);
-    db_bind_u64(rows->keep, 2, keep_until_ms);
-    enum cx_err err = db_run(rows->keep);
-    return !err && sqlite3_changes(rows->db) == 0 ? CX_NOT_FOUND : err;
+    uint64_t place = 0;
+    enum cx_err err = payload_rows_find(rows->payloads, name, &place);
+    if (!err && place)
+        err = keep(rows, place, keep_until_ms);
+    return !err && (!place || sqlite3_changes(rows->db) == 0) ? CX_NOT_FOUND : err;
 }
 
 static enum cx_err sqlite_expire(struct payload_store *store, uint64_t now_ms, uint32_t *ret_removed)
