@@ -53,7 +53,7 @@ static const char *const statements[STATEMENT_COUNT] = {
     [PAGE_NODE] = "SELECT " TASK_WHOLE " FROM task_node AS n CROSS JOIN task ON task.place = n.place"
                   " WHERE n.shelf = ?1 AND n.node = ?2 AND n.place < ?3 ORDER BY n.place DESC LIMIT ?4",
     [PLACES] = "SELECT (SELECT min(place) FROM task), (SELECT max(place) FROM task)",
-    [PLACE] = "SELECT place FROM task WHERE task = ?1",
+    [PLACE] = "SELECT place, seq, task FROM task WHERE place >= ?1 ORDER BY place LIMIT 1",
     [TASK_EVENTS] = "SELECT " EVENT_COLUMNS " FROM event WHERE task = ?1 AND seq <= ?2 ORDER BY seq, idx",
     [TASK_VERDICTS] = "SELECT seq, time_ms, task, body FROM verdict WHERE task = ?1 AND seq <= ?2 ORDER BY seq",
     [NODE_EVENTS] = "SELECT " EVENT_COLUMNS " FROM event WHERE node = ?1 AND seq <= ?2"

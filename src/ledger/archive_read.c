@@ -146,18 +146,41 @@ static enum cx_err get_places(struct archive *a, uint64_t *ret_first, uint64_t *
     return CX_OK;
 }
 
-/* 0: it was forgotten, and all before it with it. */
-static enum cx_err get_place(struct archive *a, uint64_t task, uint64_t *ret_place)
+/* Whether the first task from *place on stands before (seq, task); *place becomes its place. */
+static enum cx_err is_before(struct archive *a, uint64_t *place, uint64_t seq, uint64_t task, bool *ret_before)
 {
     sqlite3_stmt *stmt;
     bool row = false;
     enum cx_err err = archive_statement(a, PLACE, &stmt);
     if (err)
         return err;
-    db_bind_id(stmt, 1, task);
+    db_bind_u64(stmt, 1, *place);
     err = db_step(stmt, &row);
-    *ret_place = !err && row ? db_u64(stmt, 0) : 0;
+    if (!err && row) {
+        *place = db_u64(stmt, 0);
+        uint64_t its_seq = db_u64(stmt, 1);
+        *ret_before = its_seq < seq || (its_seq == seq && sqlite3_column_int64(stmt, 2) < (int64_t)task);
+    }
     sqlite3_reset(stmt);
+    return err || row ? err : cx_fail(CX_NOT_FOUND, "the archive has forgotten this task");
+}
+
+/* Places are in the order of (seq, task): the first one that does not stand before it. */
+static enum cx_err find_place(struct archive *a, uint64_t first, uint64_t last, uint64_t seq, uint64_t task,
+                              uint64_t *ret_place)
+{
+    enum cx_err err = CX_OK;
+    uint64_t low = first, high = last + 1;
+    while (low < high && !err) {
+        uint64_t middle = low + (high - low) / 2, place = middle;
+        bool before = false;
+        err = is_before(a, &place, seq, task, &before);
+        if (before)
+            low = place + 1;
+        else
+            high = middle;
+    }
+    *ret_place = low;
     return err;
 }
 
@@ -179,12 +202,13 @@ static enum cx_err give_page_of_node(struct archive *a, const struct archive_que
 {
     uint64_t first = 0, last = 0, before = 0;
     enum cx_err err = get_places(a, &first, &last);
-    if (!err && query->before_seq)
-        err = get_place(a, query->before_task, &before);
-    else
-        before = last + 1;
+    if (err || last == 0)
+        return err;
+    before = last + 1;
+    if (query->before_seq)
+        err = find_place(a, first, last, query->before_seq, query->before_task, &before);
     uint32_t limit = u32_min(query->limit, ARCHIVE_PAGE_MAX);
-    if (err || before <= first || last == 0)
+    if (err || before <= first)
         return err;
     for (uint64_t shelf = (before - 1) / ARCHIVE_SHELF, end = first / ARCHIVE_SHELF;; shelf--) {
         if (taking->count < limit)
