@@ -84,6 +84,9 @@ CPPFLAGS += -isystem /usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1
 LIB_OBJ += $(patsubst $(LLHTTP_DIR)/%.c,$(BUILD)/llhttp/%.o,$(wildcard $(LLHTTP_DIR)/*.c))
 endif
 
+# The core is small, and replay is little else: a tenth faster so.
+$(BUILD)/src/core/%.o: CFLAGS += $(if $(filter -O2,$(OPT)),-O3)
+
 # Objects are made again when the compiler or its flags change, archives when a file comes or goes.
 FLAGS := $(CC) $(CPPFLAGS) $(CFLAGS)
 $(BUILD)/flags: text := $(FLAGS)
