@@ -5,8 +5,8 @@
  *      verdict  what oracles said of a task after it had ended
  *
  * An archive is made from the ledger and is never an authority: it can be deleted, and comes back by replaying. Rows
- * are put in the order of the ledger (tasks that one entry finished in that of their ids, which are signed here), between
- * begin and commit, and never change:
+ * are put in the order of the ledger (tasks that one entry finished in that of their ids, which are signed here),
+ * between begin and commit, and never change:
  *
  *      archive_begin(archive);
  *      archive_task_put(archive, &task);

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "ledger/payload_rows.h"
 #include "ledger/sqlite_store.h"
+#include "proto/payload_rows.h"
 
 #define SCHEMA                                                                                         \
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"                  \

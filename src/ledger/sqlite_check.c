@@ -8,8 +8,8 @@
 #include "base/hex.h"
 #include "crypto/cid.h"
 #include "crypto/sha256.h"
-#include "ledger/payload_rows.h"
 #include "ledger/sqlite_store.h"
+#include "proto/payload_rows.h"
 
 /* The log of a ledger that nobody writes to. While somebody does, what counts is in that process's memory. */
 static enum cx_err check_log(struct ledger *ledger)

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/worker.h"
-#include "ledger/payload_rows.h"
 #include "ledger/sqlite_store.h"
+#include "proto/payload_rows.h"
 
 struct sqlite_writer {
     struct ledger *ledger;

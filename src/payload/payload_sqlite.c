@@ -2,8 +2,8 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
-#include "ledger/payload_rows.h"
 #include "payload/store.h"
+#include "proto/payload_rows.h"
 
 struct sqlite_rows {
     sqlite3 *db;

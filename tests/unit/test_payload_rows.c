@@ -4,8 +4,8 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "crypto/sha256.h"
-#include "ledger/payload_rows.h"
 #include "lib/test.h"
+#include "proto/payload_rows.h"
 
 static sqlite3 *db;
 static struct payload_rows *rows;

@@ -1,5 +1,5 @@
-/* payload_rows.h - payloads as rows of an SQLite file: `ledger` puts a batch's payloads there in the batch's
- * transaction, `payload` everything else.
+/* payload_rows.h - payloads as rows of an SQLite file, which two folders that do not see each other write to: `ledger`
+ * puts a batch's payloads there in the batch's transaction, `payload` everything else.
  *
  *      payload        one row for each put, in their order: place, sha256 (32 bytes, of data), keep_until (milliseconds
  *                     since 1970; INT64_MAX: for ever), size (of data, so that statistics need not read it), data
@@ -13,8 +13,8 @@
  *
  * The same content put twice by batches is two rows, each for its time.
  */
-#ifndef CORTEN_LEDGER_PAYLOAD_ROWS_H
-#define CORTEN_LEDGER_PAYLOAD_ROWS_H
+#ifndef CORTEN_PROTO_PAYLOAD_ROWS_H
+#define CORTEN_PROTO_PAYLOAD_ROWS_H
 
 #include "base/db.h"
 #include "base/types.h"

@@ -1,4 +1,4 @@
-#include "ledger/payload_rows.h"
+#include "proto/payload_rows.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +47,7 @@ enum cx_err payload_rows_open(sqlite3 *db, struct payload_rows **ret_rows)
     struct payload_rows *rows = calloc(1, sizeof *rows);
     cx_assert(rows);
     rows->db = db;
-    enum cx_err err = db_exec(db, PAYLOAD_ROWS_SCHEMA);
+    enum cx_err err = db_exec(db, "BEGIN IMMEDIATE; " PAYLOAD_ROWS_SCHEMA " COMMIT");
     for (size_t i = 0; i < STATEMENT_COUNT && !err; i++)
         err = db_prepare(db, statements[i], &rows->stmt[i]);
     if (err) {
