@@ -285,6 +285,8 @@ enum cx_err gather_submit(struct gather *g, struct span command, const struct le
                           gather_waiter *waiter, void *ctx)
 {
     size_t blobs_size = 0;
+    if (g->open && g->open->count >= GATHER_SEND_AT)
+        send_next(g);
     enum cx_err err = check(g, command, blob, blob_count, &blobs_size);
     if (err)
         return err;
@@ -298,8 +300,6 @@ enum cx_err gather_submit(struct gather *g, struct span command, const struct le
         add_blob(parcel, &blob[i]);
     add_entry(parcel, command, (struct waiter){waiter, ctx});
     g->stats.waiting++;
-    if (parcel->count == GATHER_SEND_AT)
-        send_next(g);
     return CX_OK;
 }
 

@@ -5,8 +5,8 @@
  *      on wake:      gather_poll        done -> sends the next batch; follower -> core_apply -> gather_applied
  *      waiter:       is called by gather_applied for its own entry, when that is durable and applied
  *
- * There is no timer. A batch goes out at the first poll at which fewer than ledger_appends_max are under way, or at
- * once where it has GATHER_SEND_AT entries: the ledger writes the first ones of a long turn while the rest is read. A
+ * There is no timer. A batch goes out at the first poll at which fewer than ledger_appends_max are under way, or when
+ * one more comes than GATHER_SEND_AT entries: the ledger writes the first ones of a long turn while the rest is read. A
  * waiter is called exactly once: with OK and the entry's position from within gather_applied, so that the applier's
  * last verdict is this entry's; or with the error for which its entry may not be on the ledger.
  *
