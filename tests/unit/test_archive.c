@@ -395,6 +395,65 @@ TEST(archive, is_of_one_network_and_one_kind)
     CHECK(strstr(cx_detail(), "rebuilt"));
 }
 
+static bool see_nothing(void *ctx, const struct archived_task *task)
+{
+    (void)ctx;
+    (void)task;
+    test_fail(__FILE__, __LINE__, "a damaged task was shown");
+    return false;
+}
+
+TEST(archive, says_that_a_packed_row_is_damaged)
+{
+    static const char *const damage[] = {
+        "x''",
+        "substr(packed, 1, 8)",
+        "substr(packed, 1, length(packed) - 1)",
+        "packed || x'00'",
+        "x'00000007' || substr(packed, 5)",
+        "x'ffffffff' || substr(packed, 5)",
+        "x'0010000100000000' || substr(packed, 9)",
+        "substr(packed, 1, 4) || x'7fffffff' || substr(packed, 9)",
+        "substr(packed, 1, 8) || x'ffffffffffffffff'",
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(damage); i++) {
+        struct archive *archive = with_ten_tasks(path());
+        char sql[200];
+        sqlite3 *db = NULL;
+        CHECK_EQ(db_open(path(), DB_WRITE, &db), CX_OK);
+        snprintf(sql, sizeof sql, "UPDATE task SET packed = %s WHERE seq = 30", damage[i]);
+        CHECK_EQ(db_exec(db, sql), CX_OK);
+        db_close(db);
+        CHECK_EQ(archive_task(archive, task_id(3), see_nothing, NULL), CX_CORRUPT);
+        CHECK(strstr(cx_detail(), "a row of the archive is damaged"));
+        struct seen seen = {.count = 0};
+        CHECK_EQ(archive_task(archive, task_id(4), see_whole, &seen), CX_OK);
+        archive_close(archive);
+        CHECK_EQ(archive_remove(path()), CX_OK);
+    }
+}
+
+/* What a time-line says again costs little, and what nobody has seen costs what it is. */
+TEST(archive, takes_little_room_for_what_is_said_again)
+{
+    static char line[4000];
+    struct archive *archive = open_archive(path());
+    struct archived_task task = make_task(1);
+    for (size_t i = 0; i < sizeof line; i++)
+        line[i] = (char)((const uint8_t *)&task.prompt)[i % sizeof task.prompt];
+    task.line = (struct span){(const uint8_t *)line, sizeof line};
+    CHECK_EQ(archive_begin(archive), CX_OK);
+    CHECK_EQ(archive_task_put(archive, &task), CX_OK);
+    CHECK_EQ(archive_commit(archive, task.seq), CX_OK);
+    archive_close(archive);
+    sqlite3 *db = NULL;
+    int64_t size = 0;
+    CHECK_EQ(db_open(path(), DB_READ, &db), CX_OK);
+    CHECK_EQ(db_number(db, "SELECT length(packed) FROM task", &size), CX_OK);
+    CHECK(size < 60);
+    db_close(db);
+}
+
 TEST(archive, is_of_one_format)
 {
     struct archive *archive = with_ten_tasks(path());
