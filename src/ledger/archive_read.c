@@ -146,7 +146,8 @@ static enum cx_err get_places(struct archive *a, uint64_t *ret_first, uint64_t *
     return CX_OK;
 }
 
-/* Whether the first task from *place on stands before (seq, task); *place becomes its place. */
+/* Whether the first task from *place on stands before (seq, task); *place becomes its place. Where there is none, none
+ * does. */
 static enum cx_err is_before(struct archive *a, uint64_t *place, uint64_t seq, uint64_t task, bool *ret_before)
 {
     sqlite3_stmt *stmt;
@@ -156,13 +157,14 @@ static enum cx_err is_before(struct archive *a, uint64_t *place, uint64_t seq, u
         return err;
     db_bind_u64(stmt, 1, *place);
     err = db_step(stmt, &row);
+    *ret_before = false;
     if (!err && row) {
         *place = db_u64(stmt, 0);
         uint64_t its_seq = db_u64(stmt, 1);
         *ret_before = its_seq < seq || (its_seq == seq && sqlite3_column_int64(stmt, 2) < (int64_t)task);
     }
     sqlite3_reset(stmt);
-    return err || row ? err : cx_fail(CX_NOT_FOUND, "the archive has forgotten this task");
+    return err;
 }
 
 /* Places are in the order of (seq, task): the first one that does not stand before it. */
@@ -211,8 +213,7 @@ static enum cx_err give_page_of_node(struct archive *a, const struct archive_que
     if (err || before <= first)
         return err;
     for (uint64_t shelf = (before - 1) / ARCHIVE_SHELF, end = first / ARCHIVE_SHELF;; shelf--) {
-        if (taking->count < limit)
-            err = give_shelf(a, &query->address, shelf, before, limit - taking->count, taking);
+        err = give_shelf(a, &query->address, shelf, before, limit - taking->count, taking);
         if (err || taking->enough || taking->count >= limit || shelf == end)
             return err;
     }

