@@ -483,27 +483,64 @@ static void set_column(const char *path, const char *sql, struct span bytes)
     db_close(db);
 }
 
-/* 0: bytes of the file are turned; else what is put into every row of a column. */
-static const char *const columns[] = {NULL, "UPDATE task SET body = ?1", "UPDATE task SET line = ?1",
-                                      "UPDATE event SET body = ?1"};
+static bool keep_columns(void *ctx, const struct archived_task *task)
+{
+    *(struct archived_task *)ctx = *task;
+    return false;
+}
+
+static struct span span_of_buf(const struct buf *buf)
+{
+    return (struct span){(const uint8_t *)buf->data, (uint32_t)buf->size};
+}
+
+/* The task again, with any bytes for its body or its time-line; what is too large for either stays out. */
+static void set_task(const char *path, bool body, struct span bytes)
+{
+    struct archive *archive = NULL;
+    struct archived_task task;
+    struct address node = test_address('M', 1);
+    FUZZ_CHECK(archive_open(path, NETWORK, &archive) == CX_OK);
+    FUZZ_CHECK(archive_task(archive, archived_task_id, keep_columns, &task) == CX_OK);
+    task.body = body ? bytes : span_of_buf(&archive_body);
+    task.line = body ? span_of_buf(&archive_line) : bytes;
+    task.node = &node;
+    task.node_count = 1;
+    FUZZ_CHECK(archive_begin(archive) == CX_OK);
+    enum cx_err err = archive_task_put(archive, &task);
+    FUZZ_CHECK(!err || err == CX_TOO_LARGE);
+    FUZZ_CHECK(archive_commit(archive, archive_seq(archive)) == CX_OK);
+    archive_close(archive);
+}
+
+enum archive_part { FILE_BYTES, TASK_BODY, TASK_LINE, EVENT_BODY, TASK_PACKED, ARCHIVE_PARTS };
+
+static void set_part(const char *path, enum archive_part part, struct span bytes)
+{
+    if (part == TASK_BODY || part == TASK_LINE)
+        set_task(path, part == TASK_BODY, bytes);
+    else if (part == EVENT_BODY)
+        set_column(path, "UPDATE event SET body = ?1", bytes);
+    else if (part == TASK_PACKED)
+        set_column(path, "UPDATE task SET packed = ?1", bytes);
+}
 
 FUZZ(archive, "an archive with bytes turned, or with any bytes in a column, is read without harm or refused")
 {
     make_archive();
     struct fuzz_in in = {data, size};
-    const char *column = columns[fuzz_u8(&in) % ARRAY_COUNT(columns)];
+    enum archive_part part = (enum archive_part)(fuzz_u8(&in) % ARCHIVE_PARTS);
     struct buf bytes = {0};
     char path[128];
     snprintf(path, sizeof path, "%s", path_of("archive.db"));
-    if (column)
-        buf_add(&bytes, archive_bytes.data, archive_bytes.size);
-    else
+    if (part == FILE_BYTES)
         bytes = changed(&archive_bytes, &in);
+    else
+        buf_add(&bytes, archive_bytes.data, archive_bytes.size);
     struct span rest = fuzz_rest(&in);
     for (int who = 0; who < 2; who++) {  // each changes the file
         write_file(path, &bytes);
-        if (column)
-            set_column(path, column, rest);
+        set_part(path, part, rest);
         if (who == 0)
             ask_archive(path);
         else
@@ -527,11 +564,12 @@ FUZZ_SEEDS(archive)
     struct receipt_answer answer = {.price_in = PRICE_MAX + 1};
     struct buf dear = {0};
     history_body_encode(&(struct history_task){.answer = &answer, .answers = 1}, &dear);
-    seed_column("price-beyond-its-bound", 1, &dear);
+    seed_column("price-beyond-its-bound", TASK_BODY, &dear);
     buf_done(&dear);
-    seed_column("body", 1, &archive_body);
-    seed_column("line", 2, &archive_line);
-    seed_column("event", 3, &(struct buf){.data = "\0\x64\0\0\0\0\0\0\0\1", .size = 10});
+    seed_column("body", TASK_BODY, &archive_body);
+    seed_column("line", TASK_LINE, &archive_line);
+    seed_column("event", EVENT_BODY, &(struct buf){.data = "\0\x64\0\0\0\0\0\0\0\1", .size = 10});
+    seed_column("packed", TASK_PACKED, &(struct buf){.data = "\0\0\0\0\0\0\0\1\x10\1", .size = 10});
     fuzz_seed("whole", "\0\0", 2);
     fuzz_seed("one-bit", "\0\0\0\0\x20\0\1", 7);
 }
