@@ -173,6 +173,8 @@ uint64_t archive_seq(const struct archive *a) { return a->seq; }
 enum cx_err archive_begin(struct archive *a)
 {
     cx_assert(!a->begun);
+    a->put_seq = 0;
+    a->put_task = INT64_MIN;
     enum cx_err err = db_exec(a->db, "BEGIN IMMEDIATE");
     a->begun = err == CX_OK;
     return err;
@@ -230,6 +232,9 @@ enum cx_err archive_task_put(struct archive *a, const struct archived_task *task
     bind_hash(stmt, 9, &task->prompt);
     bind_hash(stmt, 10, &task->answer);
     db_bind_bytes(stmt, 11, task->node, task->node_count * sizeof *task->node);
+    cx_assert(task->seq > a->put_seq || (task->seq == a->put_seq && (int64_t)task->task > a->put_task));
+    a->put_seq = task->seq;
+    a->put_task = (int64_t)task->task;
     archive_pack(a, task);
     db_bind_bytes(stmt, 12, a->packed.data, a->packed.size);
     err = db_run(stmt);

@@ -41,7 +41,9 @@ struct archive {
     sqlite3 *db;
     sqlite3_stmt *stmt[STATEMENT_COUNT];  // NULL: not asked for yet
     uint64_t seq;
-    bool begun;  // between begin and commit
+    bool begun;        // between begin and commit
+    uint64_t put_seq;  // of the task that was put last since begin: they come in the order of pages
+    int64_t put_task;
     struct buf plain, packed;
 };
 

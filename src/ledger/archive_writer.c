@@ -28,8 +28,18 @@ struct archive_writer {
 
 /* ---- on the thread ---- */
 
+static int in_order_of_pages(const void *a, const void *b)
+{
+    const struct archived_task *ta = a, *tb = b;
+    if (ta->seq != tb->seq)
+        return ta->seq < tb->seq ? -1 : 1;
+    return (int64_t)ta->task < (int64_t)tb->task ? -1 : ta->task != tb->task;
+}
+
 static enum cx_err write_rows(struct archive *archive, const struct archive_batch *batch)
 {
+    if (batch->tasks > 0)
+        qsort(batch->task, batch->tasks, sizeof *batch->task, in_order_of_pages);
     enum cx_err err = archive_begin(archive);
     for (uint32_t i = 0; i < batch->tasks && !err; i++)
         err = archive_task_put(archive, &batch->task[i]);

@@ -20,8 +20,8 @@
 #define ARCHIVE_BATCHES_WAITING_MAX 16
 
 struct archive_batch {
-    uint64_t seq;  // all there is to put up to and including this entry
-    const struct archived_task *task;
+    uint64_t seq;                // all there is to put up to and including this entry
+    struct archived_task *task;  // in the order of the ledger; those of one entry as they come: the writer sorts them
     const struct archived_event *event;
     const struct archived_verdict *verdict;
     uint32_t tasks, events, verdicts;

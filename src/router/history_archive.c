@@ -73,22 +73,11 @@ static void place(struct history_batch *b)
         b->event[i].body = next_span(&b->event_bytes, &event, b->event[i].body.size);
 }
 
-/* The archive's order of tasks that ended with one entry. */
-static int by_end(const void *a, const void *b)
-{
-    const struct archived_task *ta = a, *tb = b;
-    if (ta->seq != tb->seq)
-        return ta->seq < tb->seq ? -1 : 1;
-    return (int64_t)ta->task < (int64_t)tb->task ? -1 : ta->task != tb->task;
-}
-
 static void fill_rows(struct history_batch *b, uint64_t seq)
 {
     encode_tasks(b);
     encode_verdicts(b);
     place(b);
-    if (b->tasks > 0)
-        qsort(b->task_row, b->tasks, sizeof *b->task_row, by_end);
     b->rows = (struct archive_batch){.seq = seq,
                                      .task = b->task_row,
                                      .event = b->event,
