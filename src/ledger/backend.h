@@ -89,6 +89,8 @@ struct ledger {
     bool woken;  // somebody asked for a poll
 };
 
+/* Calls the handle's `wake`: there is something to poll for. Any thread. */
+void ledger_wake(struct ledger *ledger);
 /* Gives a record back, with err and detail set; any thread. */
 void ledger_mail(struct ledger *ledger, struct ledger_record *record);
 /* Keeps cx_detail() in the record. */

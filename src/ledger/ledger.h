@@ -162,7 +162,5 @@ void ledger_follow(struct ledger *ledger, uint64_t from_seq, ledger_each *each, 
 enum cx_err ledger_poll(struct ledger *ledger);
 /* For programs without a loop: returns when ledger_poll has something to do. TIMEOUT: not within timeout_ms. */
 enum cx_err ledger_wait(struct ledger *ledger, uint64_t timeout_ms);
-/* Calls `wake`: a gatherer or applier that has work left wants another poll. Any thread. */
-void ledger_wake(struct ledger *ledger);
 
 #endif
