@@ -119,11 +119,12 @@ static enum cx_err begin_round(struct payload_rows *rows, uint64_t named)
     db_bind_u64(stmt, 2, ROUND_MAX);
     while (!err && !(err = db_step(stmt, &row)) && row) {
         struct name *name = &rows->round[rows->round_count];
+        name->place = rows->round_last = db_u64(stmt, 0);
         if (!db_bytes(stmt, 1, sha256.b, sizeof sha256.b)) {
             sqlite3_reset(stmt);
-            return cx_fail(CX_CORRUPT, "a payload is damaged: its name is no hash");
+            return cx_fail(CX_CORRUPT, "%s: payload %llu is damaged: its name is no hash",
+                           sqlite3_db_filename(rows->db, "main"), (unsigned long long)name->place);
         }
-        name->place = rows->round_last = db_u64(stmt, 0);
         memcpy(name->name, sha256.b, NAME_SIZE);
         rows->round_count++;
     }

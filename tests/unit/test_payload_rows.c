@@ -49,6 +49,12 @@ static void commit(uint32_t first, uint32_t last)
     CHECK_EQ(number(PAYLOAD_ROWS_ASTRAY), 0);
 }
 
+static void commit_each(uint32_t last)
+{
+    for (uint32_t n = 1; n <= last; n++)
+        commit(n, n);
+}
+
 static uint64_t find(uint32_t n)
 {
     struct hash name = name_of(n);
@@ -102,8 +108,7 @@ TEST(payload_rows, get_their_names_some_with_each_commit_and_in_the_order_of_pag
 TEST(payload_rows, get_their_names_soon_where_little_comes)
 {
     set_up();
-    for (uint32_t n = 1; n < PAYLOAD_NAMES_IDLE; n++)
-        commit(n, n);
+    commit_each(PAYLOAD_NAMES_IDLE - 1);
     CHECK_EQ(number("SELECT count(*) FROM payload_name"), 0);
     commit(PAYLOAD_NAMES_IDLE, PAYLOAD_NAMES_IDLE);
     CHECK_EQ(number("SELECT count(*) FROM payload_name"), PAYLOAD_NAMES_IDLE);
@@ -113,8 +118,7 @@ TEST(payload_rows, get_their_names_soon_where_little_comes)
 TEST(payload_rows, go_with_their_names_and_leave_their_places_empty)
 {
     set_up();
-    for (uint32_t n = 1; n <= PAYLOAD_NAMES_IDLE; n++)
-        commit(n, n);
+    commit_each(PAYLOAD_NAMES_IDLE);
     CHECK_EQ(db_exec(db, "DELETE FROM payload WHERE place > 10"), CX_OK);
     CHECK_EQ(number(PAYLOAD_ROWS_ASTRAY), 0);
     CHECK_EQ(number("SELECT count(*) FROM payload_name"), 10);
@@ -158,8 +162,7 @@ TEST(payload_rows, of_one_content_are_as_many_as_were_put)
 TEST(payload_rows, are_looked_for_on_every_shelf)
 {
     set_up();
-    for (uint32_t n = 1; n <= PAYLOAD_NAMES_IDLE; n++)
-        commit(n, n);
+    commit_each(PAYLOAD_NAMES_IDLE);
     CHECK_EQ(db_exec(db, "UPDATE sqlite_sequence SET seq = 1000000 WHERE name = 'payload'"), CX_OK);
     commit(1001, 1001 + PAYLOAD_NAMES_MIN);
     CHECK_EQ(number("SELECT count(*) FROM payload_name"), PAYLOAD_NAMES_IDLE + PAYLOAD_NAMES_MIN + 1);
@@ -203,8 +206,7 @@ TEST(payload_rows, are_counted_where_they_and_their_names_do_not_fit)
     };
     for (size_t i = 0; i < ARRAY_COUNT(damage); i++) {
         set_up();
-        for (uint32_t n = 1; n <= PAYLOAD_NAMES_IDLE + 10; n++)
-            commit(n, n);
+        commit_each(PAYLOAD_NAMES_IDLE + 10);
         CHECK_EQ(db_exec(db, damage[i]), CX_OK);
         CHECK(number(PAYLOAD_ROWS_ASTRAY) > 0);
         tear_down();
