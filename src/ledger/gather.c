@@ -4,11 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/assert.h"
 
 #define ENTRY_HEAD_SIZE 2  // what the ledger adds to each command
 
-struct waiter {
+/* What was submitted; command and blobs are the submitter's until its waiter has been called. */
+struct item {
+    struct span command;
+    const struct ledger_blob *blob;  // [blob_count]
+    uint32_t blob_count;
     gather_waiter *call;  // NULL: none, or called already
     void *ctx;
 };
@@ -18,13 +22,11 @@ struct parcel {
     struct parcel *next;
     uint64_t number;  // 0: not sent yet
     uint32_t count, cap;
-    uint32_t applied;       // entries that were applied
-    bool durable;           // the ledger said so
-    struct buf commands;    // one behind the other
-    uint32_t *command_end;  // [cap], in `commands`
-    struct waiter *waiter;  // [cap]
-    struct ledger_blob *blob;
-    uint32_t blob_count, blob_cap;
+    uint32_t applied;   // entries that were applied
+    bool durable;       // the ledger said so
+    struct item *item;  // [cap]
+    size_t size;        // of its entries on the ledger
+    uint32_t blob_count;
     size_t blobs_size;
 };
 
@@ -39,25 +41,15 @@ struct gather {
     enum cx_err stopped;
     char stopped_detail[320];
     struct gather_stats stats;
+    struct span command[LEDGER_BATCH_COUNT_MAX];  // of the batch that is being sent
+    struct ledger_blob blob[LEDGER_BLOB_COUNT_MAX];
 };
 
 /* ---- parcels ----------------------------------------------------------------------------------- */
 
-static void drop_blobs(struct parcel *parcel)
-{
-    for (uint32_t i = 0; i < parcel->blob_count; i++)
-        free((void *)parcel->blob[i].data.data);
-    free(parcel->blob);
-    parcel->blob = NULL;
-    parcel->blob_count = parcel->blob_cap = 0;
-}
-
 static void free_parcel(struct parcel *parcel)
 {
-    drop_blobs(parcel);
-    buf_done(&parcel->commands);
-    free(parcel->command_end);
-    free(parcel->waiter);
+    free(parcel->item);
     free(parcel);
 }
 
@@ -74,46 +66,23 @@ static struct parcel *open_parcel(struct gather *g)
 
 static bool fits(const struct parcel *parcel, uint32_t command_size, uint32_t blob_count, size_t blobs_size)
 {
-    size_t size = parcel->commands.size + (size_t)parcel->count * ENTRY_HEAD_SIZE;
-    return parcel->count < LEDGER_BATCH_COUNT_MAX && size + ENTRY_HEAD_SIZE + command_size <= LEDGER_BATCH_SIZE_MAX &&
+    return parcel->count < LEDGER_BATCH_COUNT_MAX &&
+           parcel->size + ENTRY_HEAD_SIZE + command_size <= LEDGER_BATCH_SIZE_MAX &&
            parcel->blob_count + blob_count <= LEDGER_BLOB_COUNT_MAX &&
            parcel->blobs_size + blobs_size <= LEDGER_BLOBS_SIZE_MAX;
 }
 
-static void *grow(void *at, uint32_t cap, size_t size)
-{
-    at = realloc(at, cap * size);
-    cx_assert(at);
-    return at;
-}
-
-static void add_entry(struct parcel *parcel, struct span command, struct waiter waiter)
+static void add(struct parcel *parcel, const struct item *item, size_t blobs_size)
 {
     if (parcel->count == parcel->cap) {
         parcel->cap = parcel->cap ? parcel->cap * 2 : 16;
-        parcel->command_end = grow(parcel->command_end, parcel->cap, sizeof *parcel->command_end);
-        parcel->waiter = grow(parcel->waiter, parcel->cap, sizeof *parcel->waiter);
+        parcel->item = realloc(parcel->item, parcel->cap * sizeof *parcel->item);
+        cx_assert(parcel->item);
     }
-    buf_add(&parcel->commands, command.data, command.size);
-    parcel->command_end[parcel->count] = (uint32_t)parcel->commands.size;
-    parcel->waiter[parcel->count] = waiter;
-    parcel->count++;
-}
-
-static void add_blob(struct parcel *parcel, const struct ledger_blob *blob)
-{
-    if (parcel->blob_count == parcel->blob_cap) {
-        parcel->blob_cap = parcel->blob_cap ? parcel->blob_cap * 2 : 8;
-        parcel->blob = grow(parcel->blob, parcel->blob_cap, sizeof *parcel->blob);
-    }
-    uint8_t *data = malloc(blob->data.size ? blob->data.size : 1);
-    cx_assert(data);
-    if (blob->data.size)
-        memcpy(data, blob->data.data, blob->data.size);
-    struct ledger_blob *copy = &parcel->blob[parcel->blob_count++];
-    *copy = *blob;
-    copy->data.data = data;
-    parcel->blobs_size += blob->data.size;
+    parcel->item[parcel->count++] = *item;
+    parcel->size += ENTRY_HEAD_SIZE + item->command.size;
+    parcel->blob_count += item->blob_count;
+    parcel->blobs_size += blobs_size;
 }
 
 static void drop_first(struct gather *g)
@@ -137,10 +106,11 @@ static void drop_finished(struct gather *g)
 
 static void call(struct parcel *parcel, uint32_t index, enum cx_err err, uint64_t seq)
 {
-    struct waiter waiter = parcel->waiter[index];
-    parcel->waiter[index] = (struct waiter){0};
-    if (waiter.call)
-        waiter.call(waiter.ctx, err, seq);
+    struct item *item = &parcel->item[index];
+    gather_waiter *waiter = item->call;
+    item->call = NULL;
+    if (waiter)
+        waiter(item->ctx, err, seq);
 }
 
 /* In order, like all calls; also those whose batch is durable, and was not applied yet. */
@@ -168,11 +138,12 @@ static void on_done(void *ctx, enum cx_err err, uint64_t seq, uint64_t time_ms);
 
 static void send(struct gather *g, struct parcel *parcel)
 {
-    static _Thread_local struct span command[LEDGER_BATCH_COUNT_MAX];
-    uint32_t at = 0;
+    uint32_t blob_count = 0;
     for (uint32_t i = 0; i < parcel->count; i++) {
-        command[i] = (struct span){(const uint8_t *)parcel->commands.data + at, parcel->command_end[i] - at};
-        at = parcel->command_end[i];
+        const struct item *item = &parcel->item[i];
+        g->command[i] = item->command;
+        for (uint32_t k = 0; k < item->blob_count; k++)
+            g->blob[blob_count++] = item->blob[k];
     }
     if (parcel->number == 0)
         parcel->number = ++g->number;
@@ -181,10 +152,10 @@ static void send(struct gather *g, struct parcel *parcel)
     struct ledger_append append = {.router = g->router,
                                    .epoch = ledger_epoch(g->ledger),
                                    .number = parcel->number,
-                                   .command = command,
+                                   .command = g->command,
                                    .count = parcel->count,
-                                   .blob = parcel->blob,
-                                   .blob_count = parcel->blob_count};
+                                   .blob = g->blob,
+                                   .blob_count = blob_count};
     g->under_way++;
     enum cx_err err = ledger_append(g->ledger, &append, on_done, g);
     if (err) {
@@ -213,17 +184,17 @@ static void on_done(void *ctx, enum cx_err err, uint64_t seq, uint64_t time_ms)
         parcel = parcel->next;
     cx_assert(parcel->number != 0);
     g->under_way--;
-    if (err == CX_UNKNOWN) {
+    cx_assert(parcel->applied == 0 || parcel->applied == parcel->count);
+    if (err == CX_UNKNOWN && parcel->applied == 0) {
         cx_assert(g->under_way_max == 1);
         send(g, parcel);  // the same number: at most one of them counts
         return;
     }
-    if (err) {
+    if (err && err != CX_UNKNOWN) {  // what was followed before its answer was lost is there
         stop(g, err);
         return;
     }
     parcel->durable = true;
-    drop_blobs(parcel);
     drop_finished(g);  // it may have been followed before this answer came
     send_next(g);
 }
@@ -296,9 +267,8 @@ enum cx_err gather_submit(struct gather *g, struct span command, const struct le
             return cx_fail(CX_BUSY, "the ledger is behind: %u batches wait; try again later", GATHER_BATCHES_MAX);
         parcel = open_parcel(g);
     }
-    for (uint32_t i = 0; i < blob_count; i++)
-        add_blob(parcel, &blob[i]);
-    add_entry(parcel, command, (struct waiter){waiter, ctx});
+    const struct item item = {command, blob, blob_count, waiter, ctx};
+    add(parcel, &item, blobs_size);
     g->stats.waiting++;
     return CX_OK;
 }

@@ -32,8 +32,9 @@ enum cx_err gather_open(struct ledger *ledger, const struct address *router, str
 void gather_close(struct gather *gather);
 CX_CLOSER(gather)
 
-/* Copies command and blobs; `waiter` may be NULL. TOO_LARGE, INVALID: outside the ledger's limits. BUSY: the ledger is
- * behind; try again later. FENCED, IO, CORRUPT: the ledger has stopped. */
+/* Command and blobs stay the caller's, unchanged, until the waiter is called; where it is NULL, until gather_close.
+ * TOO_LARGE, INVALID: outside the ledger's limits. BUSY: the ledger is behind; try again later. FENCED, IO, CORRUPT:
+ * the ledger has stopped. */
 enum cx_err gather_submit(struct gather *gather, struct span command, const struct ledger_blob *blob,
                           uint32_t blob_count, gather_waiter *waiter, void *ctx);
 

@@ -17,13 +17,13 @@
 
 /* A command on its way to the ledger. Those that are signed wait for their signers; all leave in the order in which
  * they came, because a reveal must not overtake its precommit. */
+/* One piece of memory: behind it its blobs, their data, and the bytes of its entry. */
 struct submission {
     struct replica *replica;
     struct submission *next;
-    struct buf entry;
-    struct ledger_blob *blob;  // [blob_count], their data behind it in `blob_data`
+    struct span entry;
+    struct ledger_blob *blob;  // [blob_count]
     uint32_t blob_count;
-    struct buf blob_data;
     struct command cmd;         // spans point into `entry`
     bool is_decoded, is_known;  // is_known: signers are there
     replica_done *done;
@@ -41,6 +41,7 @@ struct replica {
     struct net_turn_end sending;  // of what was submitted in this turn
     struct ledger *ledger;
     struct gather *gather;
+    struct buf encoded;  // the command that is being submitted
     void *memory;
     struct core *core;
     struct event_list events;
@@ -83,19 +84,11 @@ static struct submission *queue_take(struct queue *queue)
     return s;
 }
 
-static void submission_free(struct submission *s)
-{
-    buf_done(&s->entry);
-    buf_done(&s->blob_data);
-    free(s->blob);
-    free(s);
-}
-
 static void submission_end(struct submission *s)
 {
     if (s->done)
         s->done(s->ctx, &s->outcome);
-    submission_free(s);
+    free(s);
 }
 
 /* ---- applying ---- */
@@ -292,12 +285,11 @@ static void poll_ledger(void *ctx)
 
 static enum cx_err gather(struct replica *replica, struct submission *s)
 {
-    const struct span bytes = {(const uint8_t *)s->entry.data, (uint32_t)s->entry.size};
     struct payload_store *payloads = replica->options.payloads;
     enum cx_err err = payloads ? put_payloads(payloads, s) : CX_OK;
     if (err)
         return err;
-    err = gather_submit(replica->gather, bytes, s->blob, payloads ? 0 : s->blob_count, on_written, s);
+    err = gather_submit(replica->gather, s->entry, s->blob, payloads ? 0 : s->blob_count, on_written, s);
     if (!err)
         net_at_turn_end(replica->options.loop, &replica->sending, poll_ledger, replica);
     return err;
@@ -328,8 +320,7 @@ static void release_known(struct replica *replica)
 static void recover(void *ctx)
 {
     struct submission *s = ctx;
-    s->is_decoded = entry_decode((struct span){(const uint8_t *)s->entry.data, (uint32_t)s->entry.size},
-                                 s->replica->network, &s->cmd) == CX_OK;
+    s->is_decoded = entry_decode(s->entry, s->replica->network, &s->cmd) == CX_OK;
 }
 
 static void replica_free(struct replica *replica);
@@ -348,21 +339,26 @@ static void recovered(void *ctx)
     release_known(replica);
 }
 
-static void copy_blobs(struct submission *s, const struct ledger_blob *blob, uint32_t count)
+static struct submission *new_submission(struct span entry, const struct ledger_blob *blob, uint32_t blob_count)
 {
-    if (count == 0)
-        return;
-    s->blob = calloc(count, sizeof *s->blob);
-    cx_assert(s->blob);
-    s->blob_count = count;
-    for (uint32_t i = 0; i < count; i++)
-        buf_add(&s->blob_data, blob[i].data.data, blob[i].data.size);
-    const uint8_t *at = (const uint8_t *)s->blob_data.data;
-    for (uint32_t i = 0; i < count; i++) {
+    size_t size = sizeof(struct submission) + blob_count * sizeof *blob + entry.size;
+    for (uint32_t i = 0; i < blob_count; i++)
+        size += blob[i].data.size;
+    struct submission *s = malloc(size);
+    cx_assert(s);
+    *s = (struct submission){.blob = (struct ledger_blob *)(s + 1), .blob_count = blob_count};
+    uint8_t *at = (uint8_t *)(s->blob + blob_count);
+    for (uint32_t i = 0; i < blob_count; i++) {
         s->blob[i] = blob[i];
         s->blob[i].data.data = at;
+        if (blob[i].data.size > 0)
+            memcpy(at, blob[i].data.data, blob[i].data.size);
         at += blob[i].data.size;
     }
+    s->entry = (struct span){at, entry.size};
+    if (entry.size > 0)
+        memcpy(at, entry.data, entry.size);
+    return s;
 }
 
 enum cx_err replica_submit(struct replica *replica, struct span entry, const struct ledger_blob *blob,
@@ -372,18 +368,14 @@ enum cx_err replica_submit(struct replica *replica, struct span entry, const str
         return cx_fail(CX_TOO_LARGE, "an entry of %u bytes is over %u", entry.size, LEDGER_ENTRY_SIZE_MAX);
     if (replica->stopped)
         return cx_fail(CX_CLOSED, "the ledger has stopped");
-    struct submission *s = calloc(1, sizeof *s);
-    cx_assert(s);
+    struct submission *s = new_submission(entry, blob, blob_count);
     s->replica = replica;
     s->done = done;
     s->ctx = ctx;
-    buf_add(&s->entry, entry.data, entry.size);
-    copy_blobs(s, blob, blob_count);
     queue_add(&replica->signing, s);
 
     const uint8_t *signature;
-    const struct span bytes = {(const uint8_t *)s->entry.data, (uint32_t)s->entry.size};
-    s->is_decoded = command_decode(bytes, &s->cmd, &signature);
+    s->is_decoded = command_decode(s->entry, &s->cmd, &signature);
     s->is_known = !s->is_decoded || s->cmd.signer_count == 0;
     if (!s->is_known && net_work(replica->options.loop, recover, recovered, s) == CX_OK)
         replica->jobs++;
@@ -398,12 +390,12 @@ enum cx_err replica_submit(struct replica *replica, struct span entry, const str
 enum cx_err replica_command(struct replica *replica, const struct command *cmd, const struct ledger_blob *blob,
                             uint32_t blob_count, replica_done *done, void *ctx)
 {
-    struct buf entry = {0};
-    enum cx_err err = entry_encode(cmd, &entry);
+    struct buf *entry = &replica->encoded;
+    buf_reset(entry);
+    enum cx_err err = entry_encode(cmd, entry);
     if (!err)
-        err = replica_submit(replica, (struct span){(const uint8_t *)entry.data, (uint32_t)entry.size}, blob,
+        err = replica_submit(replica, (struct span){(const uint8_t *)entry->data, (uint32_t)entry->size}, blob,
                              blob_count, done, ctx);
-    buf_done(&entry);
     return err;
 }
 
@@ -613,10 +605,11 @@ static void cancel(struct queue *queue)
 static void replica_free(struct replica *replica)
 {
     while (replica->signing.first)
-        submission_free(queue_take(&replica->signing));
+        free(queue_take(&replica->signing));
     while (replica->ended.first)
-        submission_free(queue_take(&replica->ended));
+        free(queue_take(&replica->ended));
     pages_give(replica->memory);
+    buf_done(&replica->encoded);
     free(replica->events.event);
     free(replica);
 }

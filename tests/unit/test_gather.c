@@ -288,18 +288,20 @@ TEST(gather, fills_batches_to_their_limits_and_says_when_it_is_full)
 static void runs_at_random(const char *uri, uint64_t seed, uint32_t total, bool faults)
 {
     static uint8_t blob_bytes[100];
+    static char texts[UINT16_MAX][8];  // what is submitted stays where it is
+    static struct ledger_blob blobs[UINT16_MAX];
     struct scene *scene = open_scene(uri);
+    CHECK(total < UINT16_MAX);
     struct prng prng = {seed};
     uint32_t submitted = 0;
     while (scene->applied < total) {
         for (uint64_t more = prng_below(&prng, 7); more > 0 && submitted < total; more--) {
-            char text[16];
-            int size = snprintf(text, sizeof text, "%u", ++submitted);
-            struct ledger_blob blob = {.data = {blob_bytes, sizeof blob_bytes}};
-            memcpy(blob.sha256.b, &submitted, sizeof submitted);
-            CHECK_EQ(gather_submit(scene->gather, (struct span){(const uint8_t *)text, (uint32_t)size}, &blob,
-                                   submitted % 2, NULL, NULL),
-                     CX_OK);
+            char *text = texts[++submitted];
+            struct ledger_blob *blob = &blobs[submitted];
+            snprintf(text, sizeof *texts, "%u", submitted);
+            *blob = (struct ledger_blob){.data = {blob_bytes, sizeof blob_bytes}};
+            memcpy(blob->sha256.b, &submitted, sizeof submitted);
+            CHECK_EQ(gather_submit(scene->gather, span_of(text), blob, submitted % 2, NULL, NULL), CX_OK);
         }
         if (faults && prng_below(&prng, 4) == 0)
             ledger_mem_fault(scene->ledger, prng_below(&prng, 2) ? MEM_FAULT_LOST : MEM_FAULT_UNHEARD);
