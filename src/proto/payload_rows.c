@@ -9,16 +9,17 @@
 #define SHELF_SHIFT 16
 #define ROUND_MAX   16384  // payloads that are named in one round
 
-enum statement { PUT, NAMED, UNNAMED, NAME, SET_NAMED, FIND, STATEMENT_COUNT };
+enum statement { PUT, NAMED, UNNAMED, NAME, NAME_IF_THERE, SET_NAMED, FIND, STATEMENT_COUNT };
 
 /* FIND: the shelves from the last to the first, then what has no name yet; one statement, so that nobody names it
  * between the two. */
 static const char *const statements[STATEMENT_COUNT] = {
     [PUT] = "INSERT INTO payload (sha256, keep_until, size, data) VALUES (?1, ?2, ?3, ?4)",
-    [NAMED] = "SELECT place FROM payload_named",
+    [NAMED] = "SELECT place, gone FROM payload_named",
     [UNNAMED] = "SELECT place, sha256 FROM payload WHERE place > ?1 ORDER BY place LIMIT ?2",
-    [NAME] = "INSERT OR IGNORE INTO payload_name SELECT place >> 16, ?2, place FROM payload"
-             " WHERE place = ?1 AND substr(sha256, 1, 8) = ?2",
+    [NAME] = "INSERT OR IGNORE INTO payload_name VALUES (?1 >> 16, ?2, ?1)",
+    [NAME_IF_THERE] = "INSERT OR IGNORE INTO payload_name SELECT place >> 16, ?2, place FROM payload"
+                      " WHERE place = ?1 AND substr(sha256, 1, 8) = ?2",
     [SET_NAMED] = "UPDATE payload_named SET place = ?1",
     [FIND] = "WITH RECURSIVE shelf (number) AS (SELECT max(place) >> 16 FROM payload UNION ALL"
              " SELECT number - 1 FROM shelf WHERE number > (SELECT min(place) >> 16 FROM payload))"
@@ -40,6 +41,7 @@ struct payload_rows {
     struct name *round;  // [round_count], in the order of their pages; NULL: no round is under way
     uint32_t round_count, round_at;
     uint64_t round_last;  // the last place of the round
+    uint64_t round_gone;  // payloads that were gone when it began
 };
 
 enum cx_err payload_rows_open(sqlite3 *db, struct payload_rows **ret_rows)
@@ -84,10 +86,10 @@ enum cx_err payload_rows_put(struct payload_rows *rows, const struct hash *sha25
 
 /* ---- names ---- */
 
-/* Also where it has one, and where its payload is gone: then there is nothing to do. */
-static enum cx_err put_name(struct payload_rows *rows, uint64_t place, const uint8_t name[NAME_SIZE])
+/* Also where it has one: then there is nothing to do. `how`: NAME, or NAME_IF_THERE where its payload may be gone. */
+static enum cx_err put_name(struct payload_rows *rows, enum statement how, uint64_t place, const uint8_t *name)
 {
-    sqlite3_stmt *stmt = rows->stmt[NAME];
+    sqlite3_stmt *stmt = rows->stmt[how];
     db_bind_u64(stmt, 1, place);
     db_bind_bytes(stmt, 2, name, NAME_SIZE);
     return db_run(stmt);
@@ -95,7 +97,7 @@ static enum cx_err put_name(struct payload_rows *rows, uint64_t place, const uin
 
 enum cx_err payload_rows_name_last(struct payload_rows *rows, const struct hash *sha256)
 {
-    return put_name(rows, rows->last, sha256->b);
+    return put_name(rows, NAME, rows->last, sha256->b);
 }
 
 static int in_order_of_pages(const void *a, const void *b)
@@ -105,7 +107,7 @@ static int in_order_of_pages(const void *a, const void *b)
     return shelf_a != shelf_b ? (shelf_a < shelf_b ? -1 : 1) : memcmp(na->name, nb->name, NAME_SIZE);
 }
 
-static enum cx_err begin_round(struct payload_rows *rows, uint64_t named)
+static enum cx_err begin_round(struct payload_rows *rows, uint64_t named, uint64_t gone)
 {
     sqlite3_stmt *stmt = rows->stmt[UNNAMED];
     struct hash sha256;
@@ -115,6 +117,7 @@ static enum cx_err begin_round(struct payload_rows *rows, uint64_t named)
     cx_assert(rows->round);
     rows->round_count = rows->round_at = 0;
     rows->round_last = named;
+    rows->round_gone = gone;
     db_bind_u64(stmt, 1, named);
     db_bind_u64(stmt, 2, ROUND_MAX);
     while (!err && !(err = db_step(stmt, &row)) && row) {
@@ -141,31 +144,32 @@ static enum cx_err end_round(struct payload_rows *rows)
     return db_run(stmt);
 }
 
-static enum cx_err get_named(struct payload_rows *rows, uint64_t *ret_named)
+static enum cx_err get_named(struct payload_rows *rows, uint64_t *ret_named, uint64_t *ret_gone)
 {
     bool row = false;
     enum cx_err err = db_step(rows->stmt[NAMED], &row);
     *ret_named = !err && row ? db_u64(rows->stmt[NAMED], 0) : 0;
+    *ret_gone = !err && row ? db_u64(rows->stmt[NAMED], 1) : 0;
     sqlite3_reset(rows->stmt[NAMED]);
     return err;
 }
 
 enum cx_err payload_rows_name_some(struct payload_rows *rows, uint32_t count)
 {
-    uint64_t named = 0;
-    enum cx_err err = CX_OK;
+    uint64_t named = 0, gone = 0;
     if (count == 0)
         return CX_OK;
-    if (!rows->round) {
-        err = get_named(rows, &named);
-        if (err || rows->last < named + (count == 1 ? PAYLOAD_NAMES_IDLE : PAYLOAD_NAMES_MIN))
-            return err;
-        err = begin_round(rows, named);
+    enum cx_err err = get_named(rows, &named, &gone);
+    if (!err && !rows->round) {
+        if (rows->last < named + (count == 1 ? PAYLOAD_NAMES_IDLE : PAYLOAD_NAMES_MIN))
+            return CX_OK;
+        err = begin_round(rows, named, gone);
     }
     uint32_t most = u32_max(PAYLOAD_NAMES_STEP, 2 * count);
+    enum statement how = gone == rows->round_gone ? NAME : NAME_IF_THERE;
     for (uint32_t i = 0; i < most && rows->round_at < rows->round_count && !err; i++, rows->round_at++) {
         const struct name *name = &rows->round[rows->round_at];
-        err = put_name(rows, name->place, name->name);
+        err = put_name(rows, how, name->place, name->name);
     }
     return err || rows->round_at < rows->round_count ? err : end_round(rows);
 }

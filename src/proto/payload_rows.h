@@ -4,7 +4,7 @@
  *      payload        one row for each put, in their order: place, sha256 (32 bytes, of data), keep_until (milliseconds
  *                     since 1970; INT64_MAX: for ever), size (of data, so that statistics need not read it), data
  *      payload_name   where payloads are, by the first eight bytes of their names, 65,536 places to a shelf
- *      payload_named  one row: up to which place all are in payload_name
+ *      payload_named  one row: up to which place all are in payload_name, and how many payloads are gone
  *
  * A hash is nowhere near the one before it: with a name for each put, each would write a page of its own. Rows are
  * therefore only put behind each other, and names follow: where there is much to do, PAYLOAD_NAMES_MIN together, in the
@@ -31,11 +31,11 @@
     "CREATE INDEX IF NOT EXISTS payload_by_time ON payload (keep_until, size);"                                    \
     "CREATE TABLE IF NOT EXISTS payload_name (shelf INTEGER NOT NULL, name BLOB NOT NULL, place INTEGER NOT NULL," \
     " PRIMARY KEY (shelf, name, place)) WITHOUT ROWID;"                                                            \
-    "CREATE TABLE IF NOT EXISTS payload_named (place INTEGER NOT NULL);"                                           \
-    "INSERT INTO payload_named SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM payload_named);"                           \
+    "CREATE TABLE IF NOT EXISTS payload_named (place INTEGER NOT NULL, gone INTEGER NOT NULL);"                    \
+    "INSERT INTO payload_named SELECT 0, 0 WHERE NOT EXISTS (SELECT 1 FROM payload_named);"                        \
     "CREATE TRIGGER IF NOT EXISTS payload_gone AFTER DELETE ON payload BEGIN"                                      \
     " DELETE FROM payload_name WHERE shelf = OLD.place >> 16 AND name = substr(OLD.sha256, 1, 8)"                  \
-    " AND place = OLD.place; END;"
+    " AND place = OLD.place; UPDATE payload_named SET gone = gone + 1; END;"
 
 /* How many tables are of something else. */
 #define PAYLOAD_ROWS_OTHER_TABLES                                      \

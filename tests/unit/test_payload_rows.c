@@ -201,7 +201,7 @@ TEST(payload_rows, are_counted_where_they_and_their_names_do_not_fit)
         "INSERT INTO payload_name VALUES (0, x'0102030405060708', 5000)",
         "UPDATE payload_name SET shelf = 1 WHERE place = 3",
         "DELETE FROM payload_named",
-        "INSERT INTO payload_named VALUES (1)",
+        "INSERT INTO payload_named VALUES (1, 0)",
         "UPDATE payload_named SET place = 70",
     };
     for (size_t i = 0; i < ARRAY_COUNT(damage); i++) {
