@@ -1,6 +1,7 @@
 #include "base/db.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,9 +124,19 @@ static enum cx_err configure(sqlite3 *db, const char *path, enum db_mode mode)
     return err ? err : keep_names(db, path);
 }
 
+/* Nobody asks how much memory SQLite has; to count it takes one lock for all threads with each piece. Too late, once
+ * SQLite is in use: then it goes on counting. */
+static void count_no_memory(void)
+{
+    int code = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    cx_maybe(code);
+}
+
 enum cx_err db_open(const char *path, enum db_mode mode, sqlite3 **ret_db)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     cx_assert(path && ret_db);
+    pthread_once(&once, count_no_memory);
     enum cx_err err = CX_OK;
     /* SQLite would make it readable by all; prompts are in it. */
     if (!in_memory(path))
