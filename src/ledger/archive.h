@@ -1,6 +1,6 @@
 /* archive.h - finished tasks, and what happened to them and to nodes, for questions that the core has forgotten.
  *
- *      task     one row a task that has ended: what lists show, a body and a time-line that are the owner's
+ *      task     a task that has ended: what lists show, a body and a time-line that are the owner's
  *      event    what happened to nodes, and to tasks after they had ended
  *      verdict  what oracles said of a task after it had ended
  *
@@ -13,6 +13,9 @@
  *      archive_event_put(archive, &event);
  *      archive_commit(archive, seq);           // all there is to put up to and including entry seq
  *
+ * Tasks of one commit are packed together, and are forgotten together. A task that is put again is found once, as it
+ * was put last and where it was put last.
+ *
  * One SQLite file of its own. A crash of the machine may lose its last commits: these are put again.
  * Threads: a handle belongs to one thread at a time; one writes, others may read. See archive_writer.h.
  */
@@ -22,10 +25,10 @@
 #include "base/err.h"
 #include "base/types.h"
 
-#define ARCHIVE_FORMAT          4
+#define ARCHIVE_FORMAT          5
 #define ARCHIVE_PAGE_MAX        1000  // rows of one answer
 #define ARCHIVE_BODY_SIZE_MAX   (1 << 20)
-#define ARCHIVE_FORGET_STEP_MAX 256   // tasks that one archive_forget removes
+#define ARCHIVE_FORGET_STEP_MAX 256   // tasks that one archive_forget removes, and the rest of the last one's group
 #define ARCHIVE_FORGET_ROWS_MAX 4096  // events and verdicts, each
 
 struct archived_task {
@@ -36,9 +39,9 @@ struct archived_task {
     struct hash reference;  // Keccak-256 of the client reference; zero: none
     uint64_t submitted_ms, finished_ms;
     struct hash prompt, answer;  // SHA-256; zero: none
-    const struct address *node;  // [node_count]: who worked on it; only for archive_task_put
+    const struct address *node;  // [node_count]: who worked on it
     uint32_t node_count;
-    struct span body, line;  // everything else, and its time-line; lists do not give them
+    struct span body, line;  // everything else, and its time-line
 };
 
 /* Of task and node, what does not apply is zero. */
@@ -73,7 +76,7 @@ enum cx_err archive_remove(const char *path);
 /* The last entry whose events are in the archive, as of the last commit of this handle; 0: none. */
 uint64_t archive_seq(const struct archive *archive);
 enum cx_err archive_begin(struct archive *archive);
-/* TOO_LARGE: body or line. */
+/* TOO_LARGE: body, line or nodes. */
 enum cx_err archive_task_put(struct archive *archive, const struct archived_task *task);
 enum cx_err archive_event_put(struct archive *archive, const struct archived_event *event);
 enum cx_err archive_verdict_put(struct archive *archive, const struct archived_verdict *verdict);
@@ -87,14 +90,14 @@ typedef bool archive_each_verdict(void *ctx, const struct archived_verdict *verd
 
 /* NOT_FOUND: it is not finished, or was forgotten. */
 enum cx_err archive_task(struct archive *archive, uint64_t task, archive_each_task *each, void *ctx);
-/* The newest task under this reference, as lists give it. NOT_FOUND. */
+/* The newest task under this reference. NOT_FOUND. */
 enum cx_err archive_task_by_reference(struct archive *archive, const struct address *payer,
                                       const struct hash *reference, archive_each_task *each, void *ctx);
 
 enum archive_by {
     ARCHIVE_BY_SESSION,
     ARCHIVE_BY_PAYER,
-    ARCHIVE_BY_NODE,  // whoever worked on it: with body and line
+    ARCHIVE_BY_NODE,  // whoever worked on it
 };
 
 /* A page of tasks, the last finished first. The next page starts behind the last row of this one: give its seq and
@@ -120,8 +123,8 @@ enum cx_err archive_task_verdicts(struct archive *archive, uint64_t task, uint64
 enum cx_err archive_node_events(struct archive *archive, const struct address *node, uint64_t seq_max, uint32_t limit,
                                 archive_each_event *each, void *ctx);
 
-/* Removes what ended, happened or was said before then, oldest first; at most so much as the limits above say.
- * *ret_more: there may be more of it. */
+/* Removes what ended, happened or was said before then, oldest first; at most so much as the limits above say. A task
+ * stays until the last one of its group ended before then. *ret_more: there may be more of it. */
 enum cx_err archive_forget(struct archive *archive, uint64_t before_ms, bool *ret_more);
 
 #endif

@@ -1,6 +1,7 @@
 /* What is read back from disks: rows and files of a ledger, the archive. Damage is refused by name, or changes nothing.
  */
 #include <ftw.h>
+#include <lz4.h>
 #include <unistd.h>
 
 #include "base/db.h"
@@ -348,7 +349,7 @@ FUZZ_SEEDS(ledger_sqlite)
 
 /* ---- the archive ---- */
 
-static struct buf archive_bytes, archive_body, archive_line;
+static struct buf archive_bytes, archive_body, archive_line, archive_packed;
 static uint64_t archived_session, archived_task_id;
 
 static bool keep_ids(void *ctx, const struct archived_task *task)
@@ -365,6 +366,21 @@ static bool keep_task(void *ctx, const struct archived_task *task)
     buf_add(&archive_body, task->body.data, task->body.size);
     buf_add(&archive_line, task->line.data, task->line.size);
     return false;
+}
+
+/* The group that the task is in. */
+static void keep_group(const char *path)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *stmt = NULL;
+    bool row = false;
+    FUZZ_CHECK(db_open(path, DB_READ, &db) == CX_OK);
+    FUZZ_CHECK(db_prepare(db, "SELECT packed FROM task_group", &stmt) == CX_OK);
+    FUZZ_CHECK(db_step(stmt, &row) == CX_OK && row);
+    struct span packed = db_span(stmt, 0);
+    buf_add(&archive_packed, packed.data, packed.size);
+    sqlite3_finalize(stmt);
+    db_close(db);
 }
 
 /* An archive of a world in which a task has ended, as its history writes it. */
@@ -384,6 +400,7 @@ static void make_archive(void)
     FUZZ_CHECK(archive_tasks(archive, &query, keep_ids, NULL) == CX_OK && archived_task_id > 0);
     FUZZ_CHECK(archive_task(archive, archived_task_id, keep_task, NULL) == CX_OK);
     archive_close(archive);
+    keep_group(path);
     archive_bytes = read_file(path);
 }
 
@@ -513,7 +530,21 @@ static void set_task(const char *path, bool body, struct span bytes)
     archive_close(archive);
 }
 
-enum archive_part { FILE_BYTES, TASK_BODY, TASK_LINE, EVENT_BODY, TASK_PACKED, ARCHIVE_PARTS };
+/* Its groups unpack to these bytes. */
+static void set_plain(const char *path, struct span bytes)
+{
+    struct buf packed = {0};
+    char sql[100];
+    int room = LZ4_compressBound((int)bytes.size);
+    buf_reserve(&packed, (size_t)room);
+    int size = LZ4_compress_default(bytes.size ? (const char *)bytes.data : "", packed.data, (int)bytes.size, room);
+    FUZZ_CHECK(size > 0);
+    snprintf(sql, sizeof sql, "UPDATE task_group SET packed = ?1, size = %u", bytes.size);
+    set_column(path, sql, (struct span){(const uint8_t *)packed.data, (uint32_t)size});
+    buf_done(&packed);
+}
+
+enum archive_part { FILE_BYTES, TASK_BODY, TASK_LINE, EVENT_BODY, GROUP_PACKED, GROUP_PLAIN, ARCHIVE_PARTS };
 
 static void set_part(const char *path, enum archive_part part, struct span bytes)
 {
@@ -521,8 +552,10 @@ static void set_part(const char *path, enum archive_part part, struct span bytes
         set_task(path, part == TASK_BODY, bytes);
     else if (part == EVENT_BODY)
         set_column(path, "UPDATE event SET body = ?1", bytes);
-    else if (part == TASK_PACKED)
-        set_column(path, "UPDATE task SET packed = ?1", bytes);
+    else if (part == GROUP_PACKED)
+        set_column(path, "UPDATE task_group SET packed = ?1", bytes);
+    else if (part == GROUP_PLAIN)
+        set_plain(path, bytes);
 }
 
 FUZZ(archive, "an archive with bytes turned, or with any bytes in a column, is read without harm or refused")
@@ -558,6 +591,18 @@ static void seed_column(const char *name, char column, const struct buf *bytes)
     buf_done(&seed);
 }
 
+/* The group as it is when it is unpacked. */
+static void seed_plain(void)
+{
+    struct buf plain = {0};
+    buf_reserve(&plain, 1 << 16);
+    int size = LZ4_decompress_safe(archive_packed.data, plain.data, (int)archive_packed.size, 1 << 16);
+    FUZZ_CHECK(size > 0);
+    plain.size = (size_t)size;
+    seed_column("plain", GROUP_PLAIN, &plain);
+    buf_done(&plain);
+}
+
 FUZZ_SEEDS(archive)
 {
     make_archive();
@@ -569,7 +614,8 @@ FUZZ_SEEDS(archive)
     seed_column("body", TASK_BODY, &archive_body);
     seed_column("line", TASK_LINE, &archive_line);
     seed_column("event", EVENT_BODY, &(struct buf){.data = "\0\x64\0\0\0\0\0\0\0\1", .size = 10});
-    seed_column("packed", TASK_PACKED, &(struct buf){.data = "\0\0\0\0\0\0\0\1\x10\1", .size = 10});
+    seed_column("packed", GROUP_PACKED, &archive_packed);
+    seed_plain();
     fuzz_seed("whole", "\0\0", 2);
     fuzz_seed("one-bit", "\0\0\0\0\x20\0\1", 7);
 }

@@ -445,7 +445,7 @@ TEST(history_archive, is_put_away_when_it_turns_out_to_be_damaged)
     open_teller(&t, n, path_of(0));
     tell_to(&t, n->entry_count / 2);
     CHECK_EQ(db_open(path_of(0), DB_WRITE, &db), CX_OK);
-    CHECK_EQ(db_exec(db, "DROP TABLE task"), CX_OK);
+    CHECK_EQ(db_exec(db, "DROP TABLE task_group"), CX_OK);
     db_close(db);
     tell_to(&t, n->entry_count);
     l = history_listener(t.history);
