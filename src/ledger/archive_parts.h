@@ -22,8 +22,8 @@
 
 #define ARCHIVE_SHELF 2048  // places whose sessions, payers and nodes are kept together
 
-/* A group takes no further task that would make it larger than this when unpacked; one task may be larger. LZ4 looks back
- * 64 KiB: more would hardly pack better, and is unpacked whole for each task that is asked for. */
+/* A group takes no further task that would make it larger than this when unpacked; one task may be larger. LZ4 looks
+ * back 64 KiB: more would hardly pack better, and is unpacked whole for each task that is asked for. */
 #define ARCHIVE_GROUP_SIZE (64 << 10)
 
 enum archive_statement {
