@@ -33,8 +33,7 @@
 #define EVENT_COLUMNS "seq, idx, time_ms, task, node, body"
 
 static const char *const statements[STATEMENT_COUNT] = {
-    [SET_SEQ] = "UPDATE meta SET value = ?1 WHERE key = 'seq'",
-    [SET_TASKS] = "UPDATE meta SET value = ?1 WHERE key = 'tasks'",
+    [SET_META] = "UPDATE meta SET value = ?2 WHERE key = ?1",
     [PUT_GROUP] = "INSERT INTO task_group VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     [PUT_ID] = "INSERT OR REPLACE INTO task_id VALUES (?1, ?2)",
     [PUT_REFERENCE] = "INSERT OR REPLACE INTO task_reference VALUES (?1, ?2, ?3)",
@@ -70,6 +69,17 @@ enum cx_err archive_statement(struct archive *a, enum archive_statement which, s
     enum cx_err err = a->stmt[which] ? CX_OK : db_prepare(a->db, statements[which], &a->stmt[which]);
     *ret_stmt = a->stmt[which];
     return err;
+}
+
+enum cx_err archive_set_meta(struct archive *a, const char *key, uint64_t value)
+{
+    sqlite3_stmt *stmt;
+    enum cx_err err = archive_statement(a, SET_META, &stmt);
+    if (err)
+        return err;
+    sqlite3_bind_text(stmt, 1, key, -1, SQLITE_STATIC);
+    db_bind_u64(stmt, 2, value);
+    return db_run(stmt);
 }
 
 /* ---- opening and closing ---- */
@@ -260,14 +270,9 @@ enum cx_err archive_commit(struct archive *a, uint64_t seq)
 {
     cx_assert(a->begun);
     cx_assert(seq >= a->seq);
-    sqlite3_stmt *stmt;
     enum cx_err err = archive_tasks_write(a);
     if (!err)
-        err = archive_statement(a, SET_SEQ, &stmt);
-    if (err)
-        return err;
-    db_bind_u64(stmt, 1, seq);
-    err = db_run(stmt);
+        err = archive_set_meta(a, "seq", seq);
     if (!err)
         err = db_exec(a->db, "COMMIT");
     if (err)

@@ -27,8 +27,7 @@
 #define ARCHIVE_GROUP_SIZE (64 << 10)
 
 enum archive_statement {
-    SET_SEQ,
-    SET_TASKS,
+    SET_META,
     PUT_GROUP,
     PUT_ID,
     PUT_REFERENCE,
@@ -87,6 +86,7 @@ struct archive {
 
 /* Prepared when it is first asked for: readers never write, and most writers never read. */
 enum cx_err archive_statement(struct archive *archive, enum archive_statement which, sqlite3_stmt **ret_stmt);
+enum cx_err archive_set_meta(struct archive *archive, const char *key, uint64_t value);
 
 /* ---- archive_group.c: tasks as bytes ---- */
 
@@ -101,14 +101,12 @@ void group_pack(const struct group *group, struct buf *packed);
 /* False: it is damaged, and the group is empty. */
 bool group_unpack(struct group *group, struct span packed, uint64_t count, uint64_t size);
 
+/* ---- archive_tasks.c: the rows of a group ---- */
+
 struct group_key group_key_of_session(uint64_t session);
 struct group_key group_key_of_address(enum archive_by by, const struct address *address);
 /* Whether the task is found by it. */
 bool group_key_is_of(const struct group_key *key, const struct archived_task *task);
-/* Each one once, in the order of the file, into archive->key. */
-void group_keys(struct archive *archive, const struct group *group);
-
-/* ---- archive_tasks.c: the rows of a group ---- */
 
 /* Writes what is in archive->putting. */
 enum cx_err archive_tasks_write(struct archive *archive);

@@ -1,11 +1,79 @@
 /* Groups of tasks, and the rows by which they are found: written, read and removed together. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "ledger/archive_parts.h"
 
 enum cx_err archive_damaged(const struct archive *a)
 {
     return cx_fail(CX_CORRUPT, "%s: a row of the archive is damaged: delete the file, it will be rebuilt",
                    sqlite3_db_filename(a->db, "main"));
+}
+
+/* ---- keys ---- */
+
+struct group_key group_key_of_session(uint64_t session)
+{
+    struct group_key key = {.by = ARCHIVE_BY_SESSION, .size = 8};
+    be64_put(key.b, session);
+    return key;
+}
+
+struct group_key group_key_of_address(enum archive_by by, const struct address *address)
+{
+    cx_assert(by != ARCHIVE_BY_SESSION);
+    struct group_key key = {.by = (uint8_t)by, .size = sizeof address->b};
+    memcpy(key.b, address->b, sizeof address->b);
+    return key;
+}
+
+bool group_key_is_of(const struct group_key *key, const struct archived_task *task)
+{
+    switch ((enum archive_by)key->by) {
+    case ARCHIVE_BY_SESSION: return be64(key->b) == task->session;
+    case ARCHIVE_BY_PAYER: return memcmp(key->b, task->payer.b, sizeof task->payer.b) == 0;
+    case ARCHIVE_BY_NODE:
+        for (uint32_t i = 0; i < task->node_count; i++)
+            if (memcmp(key->b, task->node[i].b, sizeof task->node[i].b) == 0)
+                return true;
+        return false;
+    }
+    return false;
+}
+
+static void add_key(struct archive *a, struct group_key key)
+{
+    if (a->keys == a->key_cap) {
+        a->key_cap = a->key_cap ? 2 * a->key_cap : 256;
+        a->key = realloc(a->key, a->key_cap * sizeof *a->key);
+        cx_assert(a->key);
+    }
+    a->key[a->keys++] = key;
+}
+
+static int compare_keys(const void *a, const void *b) { return memcmp(a, b, sizeof(struct group_key)); }
+
+/* Each one once, in the order of the file, into archive->key. */
+static void find_keys(struct archive *a, const struct group *g)
+{
+    static_assert(sizeof(struct group_key) == 22, "keys are compared by their bytes");
+    a->keys = 0;
+    for (uint32_t i = 0; i < g->count; i++) {
+        struct archived_task task;
+        group_task(g, i, &task);
+        add_key(a, group_key_of_session(task.session));
+        add_key(a, group_key_of_address(ARCHIVE_BY_PAYER, &task.payer));
+        for (uint32_t n = 0; n < task.node_count; n++)
+            add_key(a, group_key_of_address(ARCHIVE_BY_NODE, &task.node[n]));
+    }
+    qsort(a->key, a->keys, sizeof *a->key, compare_keys);
+    uint32_t last = 0;
+    for (uint32_t i = 1; i < a->keys; i++)
+        if (compare_keys(&a->key[last], &a->key[i]) != 0)
+            a->key[++last] = a->key[i];
+    a->keys = a->keys ? last + 1 : 0;
 }
 
 /* ---- rows by which tasks are found ---- */
@@ -48,7 +116,7 @@ static enum cx_err run_of(struct archive *a, enum archive_statement which, const
 {
     sqlite3_stmt *stmt;
     enum cx_err err = archive_statement(a, which, &stmt);
-    group_keys(a, g);
+    find_keys(a, g);
     for (uint32_t i = 0; i < a->keys && !err; i++) {
         db_bind_u64(stmt, 1, g->place / ARCHIVE_SHELF);
         db_bind_u64(stmt, 2, a->key[i].by);
@@ -97,16 +165,6 @@ static enum cx_err put_group(struct archive *a, const struct group *g)
     return err == CX_EXISTS ? archive_damaged(a) : err;  // more were put than meta says
 }
 
-static enum cx_err set_tasks(struct archive *a, uint64_t tasks)
-{
-    sqlite3_stmt *stmt;
-    enum cx_err err = archive_statement(a, SET_TASKS, &stmt);
-    if (err)
-        return err;
-    db_bind_u64(stmt, 1, tasks);
-    return db_run(stmt);
-}
-
 enum cx_err archive_tasks_write(struct archive *a)
 {
     struct group *g = &a->putting;
@@ -118,7 +176,7 @@ enum cx_err archive_tasks_write(struct archive *a)
     if (!err)
         err = run_finding(a, &put, g);
     if (!err)
-        err = set_tasks(a, g->place);
+        err = archive_set_meta(a, "tasks", g->place);
     if (err)
         return err;
     a->tasks = g->place;
