@@ -184,6 +184,8 @@ static void on_done(void *ctx, enum cx_err err, uint64_t seq, uint64_t time_ms)
         parcel = parcel->next;
     cx_assert(parcel->number != 0);
     g->under_way--;
+    if (g->stopped)
+        return;  // waiters were called: what they submitted is gone
     cx_assert(parcel->applied == 0 || parcel->applied == parcel->count);
     if (err == CX_UNKNOWN && parcel->applied == 0) {
         cx_assert(g->under_way_max == 1);

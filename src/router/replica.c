@@ -16,8 +16,8 @@
 #define TICK_MS_MIN 1
 
 /* A command on its way to the ledger. Those that are signed wait for their signers; all leave in the order in which
- * they came, because a reveal must not overtake its precommit. */
-/* One piece of memory: behind it its blobs, their data, and the bytes of its entry. */
+ * they came, because a reveal must not overtake its precommit. One piece of memory: behind it lie its blobs, their data
+ * and the bytes of its entry. */
 struct submission {
     struct replica *replica;
     struct submission *next;
