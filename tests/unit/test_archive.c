@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/db.h"
 #include "ledger/archive.h"
+#include "lib/archive_pages.h"
 #include "lib/test.h"
 
 #define NETWORK 77
@@ -262,19 +263,6 @@ TEST(archive, gives_pages_that_begin_and_end_within_groups)
     archive_close(archive);
 }
 
-struct falling {
-    uint64_t seq, task;
-    uint32_t count;
-};
-
-static bool falls(void *ctx, const struct archived_task *task)
-{
-    struct falling *before = ctx;
-    CHECK(task->seq < before->seq || (task->seq == before->seq && (int64_t)task->task < (int64_t)before->task));
-    *before = (struct falling){task->seq, task->task, before->count + 1};
-    return true;
-}
-
 /* One entry ends many tasks, whose ids are signed here, in one group or in two. */
 TEST(archive, parts_the_tasks_of_an_entry_anywhere)
 {
@@ -291,17 +279,9 @@ TEST(archive, parts_the_tasks_of_an_entry_anywhere)
     }
     for (uint32_t limit = 1; limit <= ARRAY_COUNT(ids) + 1; limit++)
         for (int by = ARCHIVE_BY_SESSION; by <= ARCHIVE_BY_NODE; by++) {
-            struct falling last = {UINT64_MAX, 0, 0};
             struct archive_query query = {.by = (enum archive_by)by, .session = SESSION + 1, .limit = limit};
             query.address = address_of(by == ARCHIVE_BY_PAYER ? 2 : 100);
-            for (uint32_t had = 1; had != last.count;) {
-                had = last.count;
-                CHECK_EQ(archive_tasks(archive, &query, falls, &last), CX_OK);
-                CHECK(last.count - had <= limit);
-                query.before_seq = last.seq;
-                query.before_task = last.task;
-            }
-            CHECK_EQ(last.count, ARRAY_COUNT(ids));
+            CHECK_EQ(archive_pages_walk(archive, query), ARRAY_COUNT(ids));
         }
     archive_close(archive);
 }
