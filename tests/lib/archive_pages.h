@@ -1,6 +1,6 @@
 /* archive_pages.h - walks an archive page by page. */
-#ifndef CORTEN_TESTS_LIB_ARCHIVE_PAGES_H
-#define CORTEN_TESTS_LIB_ARCHIVE_PAGES_H
+#ifndef CORTEN_TESTS_ARCHIVE_PAGES_H
+#define CORTEN_TESTS_ARCHIVE_PAGES_H
 
 #include "ledger/archive.h"
 
