@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/file.h"
 #include "base/hex.h"
 #include "crypto/cid.h"
@@ -40,29 +41,48 @@ static enum cx_err check_file(struct ledger *ledger, sqlite3 *db)
     return err;
 }
 
-static enum cx_err check_payload(struct ledger *ledger, sqlite3_stmt *stmt)
+static enum cx_err check_payload(struct ledger *ledger, const uint8_t *name, struct span data)
 {
-    struct hash name, is;
+    struct hash is, says;
     char urn[URN_TEXT_SIZE];
-    if (!db_bytes(stmt, 0, name.b, sizeof name.b))
-        return cx_fail(CX_CORRUPT, "%s: a payload is damaged: its name is no hash", ledger->uri);
-    struct span data = db_span(stmt, 2);
+    memcpy(says.b, name, sizeof says.b);
     sha256(data.data, data.size, &is);
-    urn_encode(&name, urn);
-    if (!hash_eq(&is, &name))
+    urn_encode(&says, urn);
+    if (!hash_eq(&is, &says))
         return cx_fail(CX_CORRUPT, "%s: %s is damaged: its bytes are not those of its name", ledger->uri, urn);
-    if (sqlite3_column_type(stmt, 1) != SQLITE_INTEGER || db_u64(stmt, 1) != data.size)
-        return cx_fail(CX_CORRUPT, "%s: %s is damaged: it is not as long as it says", ledger->uri, urn);
-    if (sqlite3_column_type(stmt, 3) != SQLITE_INTEGER || sqlite3_column_int64(stmt, 3) < 0)
-        return cx_fail(CX_CORRUPT, "%s: %s is damaged: its time is none", ledger->uri, urn);
     return CX_OK;
+}
+
+static enum cx_err check_pack(struct ledger *ledger, sqlite3_stmt *stmt)
+{
+    unsigned long long pack = db_u64(stmt, 0);
+    struct span list = db_span(stmt, 4), data = db_span(stmt, 5);
+    if (sqlite3_column_type(stmt, 1) != SQLITE_INTEGER || sqlite3_column_int64(stmt, 1) < 0)
+        return cx_fail(CX_CORRUPT, "%s: pack %llu of payloads is damaged: its time is none", ledger->uri, pack);
+    if (list.size == 0 || list.size % PAYLOAD_LIST_SIZE || list.size / PAYLOAD_LIST_SIZE != db_u64(stmt, 2))
+        return cx_fail(CX_CORRUPT, "%s: pack %llu of payloads is damaged: its list is not as long as it says",
+                       ledger->uri, pack);
+    uint32_t at = 0;
+    enum cx_err err = CX_OK;
+    for (uint32_t i = 0; i < list.size && !err; i += PAYLOAD_LIST_SIZE) {
+        uint32_t end = be32(list.data + i + sizeof(struct hash));
+        if (end < at || end > data.size)
+            return cx_fail(CX_CORRUPT, "%s: pack %llu of payloads is damaged: its list leads out of it", ledger->uri,
+                           pack);
+        err = check_payload(ledger, list.data + i, (struct span){data.data + at, end - at});
+        at = end;
+    }
+    if (!err && (at != data.size || db_u64(stmt, 3) != data.size))
+        err = cx_fail(CX_CORRUPT, "%s: pack %llu of payloads is damaged: it is not as long as it says", ledger->uri,
+                      pack);
+    return err;
 }
 
 static enum cx_err check_names(struct ledger *ledger, sqlite3 *db)
 {
-    int64_t astray = 0;
-    enum cx_err err = db_number(db, PAYLOAD_ROWS_ASTRAY, &astray);
-    if (!err && astray)
+    bool fit = false;
+    enum cx_err err = payload_names_check(db, &fit);
+    if (!err && !fit)
         err = cx_fail(CX_CORRUPT, "%s: the index of payloads' names is damaged: restore it from a backup", ledger->uri);
     return err;
 }
@@ -104,7 +124,8 @@ enum cx_err sqlite_check(struct ledger *ledger)
     if (!err)
         err = check_file(ledger, store->reader);
     if (!err)
-        err = check_rows(ledger, store->reader, "SELECT sha256, size, data, keep_until FROM payload", check_payload);
+        err = check_rows(ledger, store->reader, "SELECT pack, keep_until, count, size, list, data FROM payload",
+                         check_pack);
     if (!err)
         err = check_names(ledger, store->reader);
     if (!err)

@@ -169,14 +169,11 @@ static enum cx_err commit(struct sqlite_writer *w, struct ledger_record *first)
     if (err)
         return err;
     struct ledger_head head = w->head;
-    uint32_t payloads = 0;
     err = db_run(w->begin);
-    for (struct ledger_record *record = first; record && !err; record = record->next) {
+    for (struct ledger_record *record = first; record && !err; record = record->next)
         err = add(w, record, &head);
-        payloads += record->blob_count;
-    }
     if (!err)
-        err = payload_rows_name_some(w->payloads, payloads);
+        err = payload_rows_end(w->payloads);
     if (!err)
         err = db_run(w->commit);
     if (!err) {

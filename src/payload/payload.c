@@ -116,15 +116,9 @@ enum cx_err payload_has(struct payload_store *store, const struct hash *name, bo
     return CX_OK;
 }
 
-enum cx_err payload_keep(struct payload_store *store, const struct hash *name, uint64_t keep_until_ms)
+enum cx_err payload_expire(struct payload_store *store, uint64_t now_ms, bool *ret_more)
 {
-    enum cx_err err = store->backend->keep(store, name, keep_until_ms);
-    return err == CX_NOT_FOUND ? not_found(store, name) : err;
-}
-
-enum cx_err payload_expire(struct payload_store *store, uint64_t now_ms, uint32_t *ret_removed)
-{
-    return store->backend->expire(store, now_ms, ret_removed);
+    return store->backend->expire(store, now_ms, ret_more);
 }
 
 enum cx_err payload_stats(struct payload_store *store, struct payload_stats *ret_stats)

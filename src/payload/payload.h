@@ -14,7 +14,7 @@
 #include "base/types.h"
 
 #define PAYLOAD_SIZE_MAX        (16 << 20)
-#define PAYLOAD_EXPIRE_STEP_MAX 256  // payloads that one payload_expire removes
+#define PAYLOAD_EXPIRE_STEP_MAX 64  // rows that one payload_expire removes: payloads, or packs of them
 
 struct payload_store;
 
@@ -32,12 +32,10 @@ enum cx_err payload_put(struct payload_store *store, const void *data, size_t si
 enum cx_err payload_get(struct payload_store *store, const struct hash *sha256, struct buf *ret_data);
 /* Whether it is there, and how large; nothing is read or checked. ret_size may be NULL. */
 enum cx_err payload_has(struct payload_store *store, const struct hash *sha256, bool *ret_has, uint64_t *ret_size);
-/* Keeps it at least until then; of two times the later holds. NOT_FOUND. */
-enum cx_err payload_keep(struct payload_store *store, const struct hash *sha256, uint64_t keep_until_ms);
 
-/* Removes payloads whose time was before now_ms, oldest first, at most PAYLOAD_EXPIRE_STEP_MAX; call again at once
- * while *ret_removed is that many. */
-enum cx_err payload_expire(struct payload_store *store, uint64_t now_ms, uint32_t *ret_removed);
+/* Removes some of the payloads whose time was before now_ms, the oldest first; call again at once where there may be
+ * more. What came with a batch may stay PAYLOAD_PACK_MS_MAX longer (proto/payload_rows.h). */
+enum cx_err payload_expire(struct payload_store *store, uint64_t now_ms, bool *ret_more);
 
 struct payload_stats {
     uint64_t count;

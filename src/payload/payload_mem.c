@@ -152,15 +152,6 @@ static enum cx_err mem_size(struct payload_store *store, const struct hash *name
     return CX_OK;
 }
 
-static enum cx_err mem_keep(struct payload_store *store, const struct hash *name, uint64_t keep_until_ms)
-{
-    struct mem_payload *payload = find(store, name);
-    if (!payload)
-        return CX_NOT_FOUND;
-    payload->keep_until_ms = u64_max(payload->keep_until_ms, keep_until_ms);
-    return CX_OK;
-}
-
 /* The oldest whose time was before now_ms; rows->count: none. */
 static size_t find_oldest(const struct mem_rows *rows, uint64_t now_ms)
 {
@@ -181,7 +172,7 @@ static void remove_row(struct mem_rows *rows, size_t at)
     memmove(rows->at + at, rows->at + at + 1, (rows->count - at) * sizeof *rows->at);
 }
 
-static enum cx_err mem_expire(struct payload_store *store, uint64_t now_ms, uint32_t *ret_removed)
+static enum cx_err mem_expire(struct payload_store *store, uint64_t now_ms, bool *ret_more)
 {
     struct mem_rows *rows = store->rows;
     uint32_t removed = 0;
@@ -191,7 +182,7 @@ static enum cx_err mem_expire(struct payload_store *store, uint64_t now_ms, uint
             break;
         remove_row(rows, oldest);
     }
-    *ret_removed = removed;
+    *ret_more = removed == PAYLOAD_EXPIRE_STEP_MAX;
     return CX_OK;
 }
 
@@ -211,7 +202,6 @@ const struct payload_backend payload_mem = {
     .put = mem_put,
     .get = mem_get,
     .size = mem_size,
-    .keep = mem_keep,
     .expire = mem_expire,
     .stats = mem_stats,
 };

@@ -8,7 +8,7 @@
 struct sqlite_rows {
     sqlite3 *db;
     struct payload_rows *payloads;
-    sqlite3_stmt *begin, *commit, *get, *size, *keep, *expire, *stats;
+    sqlite3_stmt *begin, *commit, *stats;
 };
 
 static enum cx_err prepare(struct sqlite_rows *rows)
@@ -19,13 +19,7 @@ static enum cx_err prepare(struct sqlite_rows *rows)
     } all[] = {
         {"BEGIN IMMEDIATE", &rows->begin},
         {"COMMIT", &rows->commit},
-        {"SELECT data FROM payload WHERE place = ?1", &rows->get},
-        {"SELECT size FROM payload WHERE place = ?1", &rows->size},
-        {"UPDATE payload SET keep_until = max(keep_until, ?2) WHERE place = ?1", &rows->keep},
-        {"DELETE FROM payload WHERE place IN (SELECT place FROM payload WHERE keep_until < ?1"
-         " ORDER BY keep_until LIMIT ?2)",
-         &rows->expire},
-        {"SELECT count(*), ifnull(sum(size), 0), ifnull(min(keep_until), ?1) FROM payload", &rows->stats},
+        {"SELECT ifnull(sum(count), 0), ifnull(sum(size), 0), ifnull(min(keep_until), ?1) FROM payload", &rows->stats},
     };
     enum cx_err err = CX_OK;
     for (size_t i = 0; i < ARRAY_COUNT(all) && !err; i++)
@@ -60,7 +54,7 @@ static void sqlite_close(struct payload_store *store)
     struct sqlite_rows *rows = store->rows;
     if (!rows)
         return;
-    sqlite3_stmt *all[] = {rows->begin, rows->commit, rows->get, rows->size, rows->keep, rows->expire, rows->stats};
+    sqlite3_stmt *all[] = {rows->begin, rows->commit, rows->stats};
     for (size_t i = 0; i < ARRAY_COUNT(all); i++)
         sqlite3_finalize(all[i]);
     payload_rows_close(rows->payloads);
@@ -68,30 +62,8 @@ static void sqlite_close(struct payload_store *store)
     free(rows);
 }
 
-static enum cx_err keep(struct sqlite_rows *rows, uint64_t place, uint64_t keep_until_ms)
+static enum cx_err end(struct sqlite_rows *rows, enum cx_err err)
 {
-    db_bind_u64(rows->keep, 1, place);
-    db_bind_u64(rows->keep, 2, keep_until_ms);
-    return db_run(rows->keep);
-}
-
-static enum cx_err put(struct sqlite_rows *rows, const struct hash *name, struct span data, uint64_t keep_until_ms)
-{
-    uint64_t place = 0;
-    enum cx_err err = payload_rows_find(rows->payloads, name, &place);
-    if (err || place)
-        return err ? err : keep(rows, place, keep_until_ms);
-    err = payload_rows_put(rows->payloads, name, data, keep_until_ms);
-    return err ? err : payload_rows_name_last(rows->payloads, name);
-}
-
-static enum cx_err sqlite_put(struct payload_store *store, const struct hash *name, struct span data,
-                              uint64_t keep_until_ms)
-{
-    struct sqlite_rows *rows = store->rows;
-    enum cx_err err = db_run(rows->begin);
-    if (!err)
-        err = put(rows, name, data, keep_until_ms);
     if (!err)
         err = db_run(rows->commit);
     if (err)
@@ -99,61 +71,56 @@ static enum cx_err sqlite_put(struct payload_store *store, const struct hash *na
     return err;
 }
 
-/* NOT_FOUND: also what is removed between finding it and reading it. */
-static enum cx_err read_column(struct sqlite_rows *rows, const struct hash *name, sqlite3_stmt *stmt)
+/* What came with a batch shares its time with others: where it is to be kept longer, it is put once more. */
+static enum cx_err put(struct sqlite_rows *rows, const struct hash *name, struct span data, uint64_t keep_until_ms)
 {
-    uint64_t place = 0;
-    bool row = false;
-    enum cx_err err = payload_rows_find(rows->payloads, name, &place);
-    if (err || !place)
-        return err ? err : CX_NOT_FOUND;
-    db_bind_u64(stmt, 1, place);
-    err = db_step(stmt, &row);
-    return err || row ? err : CX_NOT_FOUND;
+    struct payload_row row;
+    enum cx_err err = payload_rows_find(rows->payloads, name, &row);
+    if (err || (row.pack && row.keep_until_ms >= keep_until_ms))
+        return err;
+    if (row.pack && row.count == 1)
+        return payload_rows_keep(rows->payloads, &row, keep_until_ms);
+    err = payload_rows_put(rows->payloads, name, data, keep_until_ms);
+    return err ? err : payload_rows_end(rows->payloads);
 }
 
+static enum cx_err sqlite_put(struct payload_store *store, const struct hash *name, struct span data,
+                              uint64_t keep_until_ms)
+{
+    struct sqlite_rows *rows = store->rows;
+    enum cx_err err = db_run(rows->begin);
+    return end(rows, err ? err : put(rows, name, data, keep_until_ms));
+}
+
+/* NOT_FOUND: also what is removed between finding it and reading it. */
 static enum cx_err sqlite_get(struct payload_store *store, const struct hash *name, struct buf *ret_data)
 {
     struct sqlite_rows *rows = store->rows;
-    enum cx_err err = read_column(rows, name, rows->get);
-    if (err)
-        return err;
-    struct span data = db_span(rows->get, 0);
-    buf_add(ret_data, data.data, data.size);
-    sqlite3_reset(rows->get);
-    return CX_OK;
+    struct payload_row row;
+    enum cx_err err = payload_rows_find(rows->payloads, name, &row);
+    if (!err && !row.pack)
+        err = CX_NOT_FOUND;
+    return err ? err : payload_rows_get(rows->payloads, &row, ret_data);
 }
 
 static enum cx_err sqlite_size(struct payload_store *store, const struct hash *name, uint64_t *ret_size)
 {
     struct sqlite_rows *rows = store->rows;
-    enum cx_err err = read_column(rows, name, rows->size);
-    if (err)
-        return err;
-    *ret_size = db_u64(rows->size, 0);
-    sqlite3_reset(rows->size);
-    return CX_OK;
+    struct payload_row row;
+    enum cx_err err = payload_rows_find(rows->payloads, name, &row);
+    *ret_size = row.size;
+    return err || row.pack ? err : CX_NOT_FOUND;
 }
 
-static enum cx_err sqlite_keep(struct payload_store *store, const struct hash *name, uint64_t keep_until_ms)
+static enum cx_err sqlite_expire(struct payload_store *store, uint64_t now_ms, bool *ret_more)
 {
     struct sqlite_rows *rows = store->rows;
-    uint64_t place = 0;
-    enum cx_err err = payload_rows_find(rows->payloads, name, &place);
-    if (!err && place)
-        err = keep(rows, place, keep_until_ms);
-    return !err && (!place || sqlite3_changes(rows->db) == 0) ? CX_NOT_FOUND : err;
-}
-
-static enum cx_err sqlite_expire(struct payload_store *store, uint64_t now_ms, uint32_t *ret_removed)
-{
-    struct sqlite_rows *rows = store->rows;
-    db_bind_u64(rows->expire, 1, now_ms);
-    db_bind_u64(rows->expire, 2, PAYLOAD_EXPIRE_STEP_MAX);
-    enum cx_err err = db_run(rows->expire);
+    uint32_t packs = 0;
+    enum cx_err err = db_run(rows->begin);
     if (!err)
-        *ret_removed = (uint32_t)sqlite3_changes(rows->db);
-    return err;
+        err = payload_rows_expire(rows->payloads, now_ms, PAYLOAD_EXPIRE_STEP_MAX, &packs);
+    *ret_more = packs == PAYLOAD_EXPIRE_STEP_MAX;
+    return end(rows, err);
 }
 
 static enum cx_err sqlite_stats(struct payload_store *store, struct payload_stats *ret_stats)
@@ -176,7 +143,6 @@ const struct payload_backend payload_sqlite = {
     .put = sqlite_put,
     .get = sqlite_get,
     .size = sqlite_size,
-    .keep = sqlite_keep,
     .expire = sqlite_expire,
     .stats = sqlite_stats,
 };

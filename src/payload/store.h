@@ -13,8 +13,7 @@ struct payload_backend {
     /* Adds the bytes to ret_data as they are. NOT_FOUND without words. */
     enum cx_err (*get)(struct payload_store *store, const struct hash *sha256, struct buf *ret_data);
     enum cx_err (*size)(struct payload_store *store, const struct hash *sha256, uint64_t *ret_size);
-    enum cx_err (*keep)(struct payload_store *store, const struct hash *sha256, uint64_t keep_until_ms);
-    enum cx_err (*expire)(struct payload_store *store, uint64_t now_ms, uint32_t *ret_removed);
+    enum cx_err (*expire)(struct payload_store *store, uint64_t now_ms, bool *ret_more);
     enum cx_err (*stats)(struct payload_store *store, struct payload_stats *ret_stats);
 };
 

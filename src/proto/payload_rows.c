@@ -4,44 +4,38 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/bytes.h"
 
-#define NAME_SIZE   8
-#define SHELF_SHIFT 16
-#define ROUND_MAX   16384  // payloads that are named in one round
+enum statement { PUT, READ, LISTS, DATA, KEEP, EXPIRE, STATEMENT_COUNT };
 
-enum statement { PUT, NAMED, UNNAMED, NAME, NAME_IF_THERE, SET_NAMED, FIND, STATEMENT_COUNT };
-
-/* FIND: the shelves from the last to the first, then what has no name yet; one statement, so that nobody names it
- * between the two. */
+/* PUT: a number that no pack has, and that no names lead to. */
 static const char *const statements[STATEMENT_COUNT] = {
-    [PUT] = "INSERT INTO payload (sha256, keep_until, size, data) VALUES (?1, ?2, ?3, ?4)",
-    [NAMED] = "SELECT place, gone FROM payload_named",
-    [UNNAMED] = "SELECT place, sha256 FROM payload WHERE place > ?1 ORDER BY place LIMIT ?2",
-    [NAME] = "INSERT OR IGNORE INTO payload_name VALUES (?1 >> 16, ?2, ?1)",
-    [NAME_IF_THERE] = "INSERT OR IGNORE INTO payload_name SELECT place >> 16, ?2, place FROM payload"
-                      " WHERE place = ?1 AND substr(sha256, 1, 8) = ?2",
-    [SET_NAMED] = "UPDATE payload_named SET place = ?1",
-    [FIND] = "WITH RECURSIVE shelf (number) AS (SELECT max(place) >> 16 FROM payload UNION ALL"
-             " SELECT number - 1 FROM shelf WHERE number > (SELECT min(place) >> 16 FROM payload))"
-             " SELECT n.place FROM shelf CROSS JOIN payload_name AS n ON n.shelf = shelf.number"
-             " AND n.name = substr(?1, 1, 8) CROSS JOIN payload AS p ON p.place = n.place AND p.sha256 = ?1"
-             " UNION ALL SELECT place FROM payload WHERE place > (SELECT place FROM payload_named) AND sha256 = ?1"
-             " LIMIT 1",
+    [PUT] = "INSERT INTO payload VALUES (1 + max(ifnull((SELECT max(pack) FROM payload), 0),"
+            " ifnull((SELECT last FROM payload_name ORDER BY run DESC LIMIT 1), 0)), ?1, ?2, ?3, ?4, ?5)",
+    [READ] = "SELECT list, keep_until FROM payload WHERE pack = ?1",
+    [LISTS] = "SELECT pack, list FROM payload WHERE pack > ?1 ORDER BY pack",
+    [DATA] = "SELECT substr(data, ?2 + 1, ?3) FROM payload WHERE pack = ?1",
+    [KEEP] = "UPDATE payload SET keep_until = max(keep_until, ?2) WHERE pack = ?1",
+    [EXPIRE] = "DELETE FROM payload WHERE pack IN (SELECT pack FROM payload WHERE keep_until < ?1"
+               " ORDER BY keep_until LIMIT ?2)",
 };
 
-struct name {
-    uint64_t place;
-    uint8_t name[NAME_SIZE];
+/* What was put and is in no row yet. */
+struct gathered {
+    uint32_t count;
+    uint64_t size;
+    uint64_t first_ms, last_ms;  // of their times
+    uint8_t list[PAYLOAD_PACK_COUNT_MAX * PAYLOAD_LIST_SIZE];
+    struct span data[PAYLOAD_PACK_COUNT_MAX];
 };
 
 struct payload_rows {
     sqlite3 *db;
     sqlite3_stmt *stmt[STATEMENT_COUNT];
-    uint64_t last;       // place that was put last on this connection
-    struct name *round;  // [round_count], in the order of their pages; NULL: no round is under way
-    uint32_t round_count, round_at;
-    uint64_t round_last;  // the last place of the round
-    uint64_t round_gone;  // payloads that were gone when it began
+    struct payload_names *names;
+    struct gathered gathered;
+    uint32_t put;     // payloads since the last payload_rows_end
+    struct buf data;  // of the pack that is being written
 };
 
 enum cx_err payload_rows_open(sqlite3 *db, struct payload_rows **ret_rows)
@@ -52,6 +46,8 @@ enum cx_err payload_rows_open(sqlite3 *db, struct payload_rows **ret_rows)
     enum cx_err err = db_exec(db, "BEGIN IMMEDIATE; " PAYLOAD_ROWS_SCHEMA " COMMIT");
     for (size_t i = 0; i < STATEMENT_COUNT && !err; i++)
         err = db_prepare(db, statements[i], &rows->stmt[i]);
+    if (!err)
+        err = payload_names_open(db, &rows->names);
     if (err) {
         payload_rows_close(rows);
         return err;
@@ -66,123 +62,187 @@ void payload_rows_close(struct payload_rows *rows)
         return;
     for (size_t i = 0; i < STATEMENT_COUNT; i++)
         sqlite3_finalize(rows->stmt[i]);
-    free(rows->round);
+    payload_names_close(rows->names);
+    buf_done(&rows->data);
     free(rows);
+}
+
+/* ---- putting ---- */
+
+static struct span join(struct payload_rows *rows)
+{
+    const struct gathered *g = &rows->gathered;
+    if (g->count == 1)
+        return g->data[0];
+    buf_reset(&rows->data);
+    for (uint32_t i = 0; i < g->count; i++)
+        buf_add(&rows->data, g->data[i].data, g->data[i].size);
+    return (struct span){(const uint8_t *)rows->data.data, (uint32_t)rows->data.size};
+}
+
+static enum cx_err write_pack(struct payload_rows *rows)
+{
+    struct gathered *g = &rows->gathered;
+    sqlite3_stmt *stmt = rows->stmt[PUT];
+    if (g->count == 0)
+        return CX_OK;
+    struct span data = join(rows);
+    db_bind_u64(stmt, 1, g->last_ms);
+    db_bind_u64(stmt, 2, g->count);
+    db_bind_u64(stmt, 3, g->size);
+    db_bind_bytes(stmt, 4, g->list, (size_t)g->count * PAYLOAD_LIST_SIZE);
+    db_bind_bytes(stmt, 5, data.data, data.size);
+    g->count = 0;
+    g->size = 0;
+    return db_run(stmt);
+}
+
+static bool fits(const struct gathered *g, struct span data, uint64_t keep_until_ms)
+{
+    if (g->count == 0)
+        return true;
+    uint64_t first_ms = u64_min(g->first_ms, keep_until_ms), last_ms = u64_max(g->last_ms, keep_until_ms);
+    return g->count < PAYLOAD_PACK_COUNT_MAX && g->size + data.size <= PAYLOAD_PACK_SIZE_MAX &&
+           last_ms - first_ms <= PAYLOAD_PACK_MS_MAX;
+}
+
+static void gather(struct gathered *g, const struct hash *sha256, struct span data, uint64_t keep_until_ms)
+{
+    uint8_t *list = g->list + g->count * PAYLOAD_LIST_SIZE;
+    g->first_ms = g->count == 0 ? keep_until_ms : u64_min(g->first_ms, keep_until_ms);
+    g->last_ms = g->count == 0 ? keep_until_ms : u64_max(g->last_ms, keep_until_ms);
+    g->size += data.size;
+    memcpy(list, sha256->b, sizeof sha256->b);
+    be32_put(list + sizeof sha256->b, (uint32_t)g->size);
+    g->data[g->count++] = data;
 }
 
 enum cx_err payload_rows_put(struct payload_rows *rows, const struct hash *sha256, struct span data,
                              uint64_t keep_until_ms)
 {
-    sqlite3_stmt *stmt = rows->stmt[PUT];
-    db_bind_bytes(stmt, 1, sha256->b, sizeof sha256->b);
-    db_bind_u64(stmt, 2, keep_until_ms);
-    db_bind_u64(stmt, 3, data.size);
-    db_bind_bytes(stmt, 4, data.data, data.size);
-    enum cx_err err = db_run(stmt);
-    if (!err)
-        rows->last = (uint64_t)sqlite3_last_insert_rowid(rows->db);
-    return err;
+    enum cx_err err = fits(&rows->gathered, data, keep_until_ms) ? CX_OK : write_pack(rows);
+    if (err)
+        return err;
+    gather(&rows->gathered, sha256, data, keep_until_ms);
+    rows->put++;
+    return CX_OK;
 }
 
-/* ---- names ---- */
-
-/* Also where it has one: then there is nothing to do. `how`: NAME, or NAME_IF_THERE where its payload may be gone. */
-static enum cx_err put_name(struct payload_rows *rows, enum statement how, uint64_t place, const uint8_t *name)
+enum cx_err payload_rows_end(struct payload_rows *rows)
 {
-    sqlite3_stmt *stmt = rows->stmt[how];
-    db_bind_u64(stmt, 1, place);
-    db_bind_bytes(stmt, 2, name, NAME_SIZE);
-    return db_run(stmt);
-}
-
-enum cx_err payload_rows_name_last(struct payload_rows *rows, const struct hash *sha256)
-{
-    return put_name(rows, NAME, rows->last, sha256->b);
-}
-
-static int in_order_of_pages(const void *a, const void *b)
-{
-    const struct name *na = a, *nb = b;
-    uint64_t shelf_a = na->place >> SHELF_SHIFT, shelf_b = nb->place >> SHELF_SHIFT;
-    return shelf_a != shelf_b ? (shelf_a < shelf_b ? -1 : 1) : memcmp(na->name, nb->name, NAME_SIZE);
-}
-
-static enum cx_err begin_round(struct payload_rows *rows, uint64_t named, uint64_t gone)
-{
-    sqlite3_stmt *stmt = rows->stmt[UNNAMED];
-    struct hash sha256;
-    bool row = true;
-    enum cx_err err = CX_OK;
-    rows->round = malloc(ROUND_MAX * sizeof *rows->round);
-    cx_assert(rows->round);
-    rows->round_count = rows->round_at = 0;
-    rows->round_last = named;
-    rows->round_gone = gone;
-    db_bind_u64(stmt, 1, named);
-    db_bind_u64(stmt, 2, ROUND_MAX);
-    while (!err && !(err = db_step(stmt, &row)) && row) {
-        struct name *name = &rows->round[rows->round_count];
-        name->place = rows->round_last = db_u64(stmt, 0);
-        if (!db_bytes(stmt, 1, sha256.b, sizeof sha256.b)) {
-            sqlite3_reset(stmt);
-            return cx_fail(CX_CORRUPT, "%s: payload %llu is damaged: its name is no hash",
-                           sqlite3_db_filename(rows->db, "main"), (unsigned long long)name->place);
-        }
-        memcpy(name->name, sha256.b, NAME_SIZE);
-        rows->round_count++;
-    }
-    qsort(rows->round, rows->round_count, sizeof *rows->round, in_order_of_pages);
-    return err;
-}
-
-static enum cx_err end_round(struct payload_rows *rows)
-{
-    sqlite3_stmt *stmt = rows->stmt[SET_NAMED];
-    free(rows->round);
-    rows->round = NULL;
-    db_bind_u64(stmt, 1, rows->round_last);
-    return db_run(stmt);
-}
-
-static enum cx_err get_named(struct payload_rows *rows, uint64_t *ret_named, uint64_t *ret_gone)
-{
-    bool row = false;
-    enum cx_err err = db_step(rows->stmt[NAMED], &row);
-    *ret_named = !err && row ? db_u64(rows->stmt[NAMED], 0) : 0;
-    *ret_gone = !err && row ? db_u64(rows->stmt[NAMED], 1) : 0;
-    sqlite3_reset(rows->stmt[NAMED]);
-    return err;
-}
-
-enum cx_err payload_rows_name_some(struct payload_rows *rows, uint32_t count)
-{
-    uint64_t named = 0, gone = 0;
-    if (count == 0)
+    uint32_t put = rows->put;
+    rows->put = 0;
+    if (put == 0)
         return CX_OK;
-    enum cx_err err = get_named(rows, &named, &gone);
-    if (!err && !rows->round) {
-        if (rows->last < named + (count == 1 ? PAYLOAD_NAMES_IDLE : PAYLOAD_NAMES_MIN))
-            return CX_OK;
-        err = begin_round(rows, named, gone);
-    }
-    uint32_t most = u32_max(PAYLOAD_NAMES_STEP, 2 * count);
-    enum statement how = gone == rows->round_gone ? NAME : NAME_IF_THERE;
-    for (uint32_t i = 0; i < most && rows->round_at < rows->round_count && !err; i++, rows->round_at++) {
-        const struct name *name = &rows->round[rows->round_at];
-        err = put_name(rows, how, name->place, name->name);
-    }
-    return err || rows->round_at < rows->round_count ? err : end_round(rows);
+    enum cx_err err = write_pack(rows);
+    return err ? err : payload_names_put(rows->names, put);
 }
 
 /* ---- finding ---- */
 
-enum cx_err payload_rows_find(struct payload_rows *rows, const struct hash *sha256, uint64_t *ret_place)
+struct search {
+    struct payload_rows *rows;
+    const struct hash *sha256;
+    struct payload_row row;
+};
+
+/* Its place in the list, which may be damaged: what it leads to is then not what its name says. */
+static struct payload_row row_at(uint64_t pack, struct span list, uint32_t index)
 {
-    sqlite3_stmt *stmt = rows->stmt[FIND];
+    const uint8_t *end = list.data + (size_t)index * PAYLOAD_LIST_SIZE + sizeof(struct hash);
+    uint32_t at = index > 0 ? be32(end - PAYLOAD_LIST_SIZE) : 0;
+    return (struct payload_row){
+        .pack = pack,
+        .count = list.size / PAYLOAD_LIST_SIZE,
+        .at = at,
+        .size = be32(end) - at,
+    };
+}
+
+static bool is_named(struct span list, uint32_t index, const struct hash *sha256)
+{
+    return index < list.size / PAYLOAD_LIST_SIZE &&
+           memcmp(list.data + (size_t)index * PAYLOAD_LIST_SIZE, sha256->b, sizeof sha256->b) == 0;
+}
+
+static enum cx_err is_it(void *ctx, uint64_t pack, uint32_t index, bool *ret_is)
+{
+    struct search *search = ctx;
+    sqlite3_stmt *stmt = search->rows->stmt[READ];
     bool row = false;
-    db_bind_bytes(stmt, 1, sha256->b, sizeof sha256->b);
+    db_bind_u64(stmt, 1, pack);
     enum cx_err err = db_step(stmt, &row);
-    *ret_place = !err && row ? db_u64(stmt, 0) : 0;
+    struct span list = !err && row ? db_span(stmt, 0) : (struct span){0};
+    *ret_is = is_named(list, index, search->sha256);
+    if (*ret_is) {
+        search->row = row_at(pack, list, index);
+        search->row.keep_until_ms = db_u64(stmt, 1);
+    }
     sqlite3_reset(stmt);
     return err;
+}
+
+/* Through the packs that have no names yet. */
+static enum cx_err look_through(struct search *search, uint64_t named)
+{
+    sqlite3_stmt *stmt = search->rows->stmt[LISTS];
+    bool row = true, found = false;
+    enum cx_err err = CX_OK;
+    db_bind_u64(stmt, 1, named);
+    while (!err && !found && !(err = db_step(stmt, &row)) && row) {
+        struct span list = db_span(stmt, 1);
+        for (uint32_t i = 0; i < list.size / PAYLOAD_LIST_SIZE && !err && !found; i++)
+            if (is_named(list, i, search->sha256))
+                err = is_it(search, db_u64(stmt, 0), i, &found);
+    }
+    sqlite3_reset(stmt);
+    return err;
+}
+
+enum cx_err payload_rows_find(struct payload_rows *rows, const struct hash *sha256, struct payload_row *ret_row)
+{
+    struct search search = {rows, sha256, {0}};
+    uint64_t named = 0;
+    enum cx_err err = payload_names_last(rows->names, &named);
+    if (!err)
+        err = look_through(&search, named);
+    if (!err && search.row.pack == 0)
+        err = payload_names_find(rows->names, sha256, is_it, &search);
+    *ret_row = search.row;
+    return err;
+}
+
+enum cx_err payload_rows_get(struct payload_rows *rows, const struct payload_row *row, struct buf *ret_data)
+{
+    sqlite3_stmt *stmt = rows->stmt[DATA];
+    bool there = false;
+    db_bind_u64(stmt, 1, row->pack);
+    db_bind_u64(stmt, 2, row->at);
+    db_bind_u64(stmt, 3, row->size);
+    enum cx_err err = db_step(stmt, &there);
+    if (!err && there) {
+        struct span data = db_span(stmt, 0);
+        buf_add(ret_data, data.data, data.size);
+    }
+    sqlite3_reset(stmt);
+    return err || there ? err : CX_NOT_FOUND;
+}
+
+/* ---- keeping ---- */
+
+enum cx_err payload_rows_keep(struct payload_rows *rows, const struct payload_row *row, uint64_t keep_until_ms)
+{
+    cx_assert(row->count == 1);
+    db_bind_u64(rows->stmt[KEEP], 1, row->pack);
+    db_bind_u64(rows->stmt[KEEP], 2, keep_until_ms);
+    return db_run(rows->stmt[KEEP]);
+}
+
+enum cx_err payload_rows_expire(struct payload_rows *rows, uint64_t now_ms, uint32_t most, uint32_t *ret_packs)
+{
+    db_bind_u64(rows->stmt[EXPIRE], 1, now_ms);
+    db_bind_u64(rows->stmt[EXPIRE], 2, most);
+    enum cx_err err = db_run(rows->stmt[EXPIRE]);
+    *ret_packs = err ? 0 : (uint32_t)sqlite3_changes(rows->db);
+    return err || *ret_packs == 0 ? err : payload_names_forget(rows->names);
 }

@@ -51,13 +51,12 @@ static void expire(void *ctx)
 {
     struct router *router = ctx;
     uint64_t now_ms = net_wall_ms();
-    uint32_t payloads = 0;
-    enum cx_err err = payload_expire(router->payloads, now_ms, &payloads);
+    bool more = false;
+    enum cx_err err = payload_expire(router->payloads, now_ms, &more);
     if (err)
         log_warn("router", "old payloads stay for now: %s", cx_detail());
     if (now_ms > router->options.keep_ms)
         history_forget(router->history, now_ms - router->options.keep_ms);
-    bool more = payloads == PAYLOAD_EXPIRE_STEP_MAX;
     net_timer_start(router->options.loop, &router->expire, more ? EXPIRE_MORE_MS : EXPIRE_MS, expire, router);
 }
 

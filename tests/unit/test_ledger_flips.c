@@ -11,6 +11,7 @@
 #include "ledger/ledger_tool.h"
 #include "lib/ledger_damage.h"
 #include "payload/payload.h"
+#include "proto/payload_names.h"
 
 #define BATCHES      8
 #define PAGE_SIZE    4096
@@ -44,11 +45,23 @@ static struct suite_result append(struct ledger *ledger, uint64_t number)
     return result;
 }
 
+/* So many that they get names. */
+static void put_payloads(void)
+{
+    struct payload_store *store = NULL;
+    struct hash name;
+    CHECK_EQ(payload_store_open(uri, &store), CX_OK);
+    for (uint32_t i = 0; i < PAYLOAD_NAMES_IDLE; i++)
+        CHECK_EQ(payload_put(store, &i, sizeof i, 1000, &name), CX_OK);
+    payload_store_close(store);
+}
+
 /* Leaves the ledger open: its log is then beside the file. */
 static struct ledger *fill(void)
 {
     snprintf(path, sizeof path, "%s/flips.db", test_folder());
     snprintf(uri, sizeof uri, "sqlite:%s", path);
+    put_payloads();
     struct ledger *ledger = suite_open(uri, LEDGER_CREATE, 1);
     for (uint64_t i = 1; i <= BATCHES; i++)
         CHECK_EQ(append(ledger, i).err, CX_OK);
@@ -60,7 +73,9 @@ static struct ledger *fill(void)
 /* All that the ledger says, as one hash: batches by their chain, and every other column by SQLite. */
 static void read_all(const struct ledger *ledger, struct hash *ret_all)
 {
-    static const char sql[] = "SELECT quote(sha256) || keep_until || ' ' || size || quote(data) FROM payload UNION ALL"
+    static const char sql[] = "SELECT pack || ' ' || keep_until || ' ' || count || ' ' || size || ' ' || hex(list) || "
+                              "' ' || hex(data) FROM payload"
+                              " UNION ALL"
                               " SELECT quote(router) || epoch FROM writer UNION ALL"
                               " SELECT key || value FROM meta ORDER BY 1";
     sqlite3 *db = NULL;
@@ -266,6 +281,14 @@ static enum cx_err read_payloads(void)
         err = payload_get(store, &name, &data);
         if (!err && (data.size != size || memcmp(data.data, bytes, size) != 0))
             test_fail(__FILE__, __LINE__, "payload %llu is another one", (unsigned long long)number);
+    }
+    for (uint32_t i = 0; i < PAYLOAD_NAMES_IDLE && !err; i++) {
+        struct hash name;
+        sha256(&i, sizeof i, &name);
+        buf_reset(&data);
+        err = payload_get(store, &name, &data);
+        if (!err && (data.size != sizeof i || memcmp(data.data, &i, sizeof i) != 0))
+            test_fail(__FILE__, __LINE__, "payload %u of the first ones is another one", i);
     }
     buf_done(&data);
     return err;
