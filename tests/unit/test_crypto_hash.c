@@ -1,5 +1,6 @@
 /* Hashes and MACs against published values, and against themselves in other pieces. */
 #include <openssl/evp.h>
+#include <pthread.h>
 
 #include "base/hex.h"
 #include "base/prng.h"
@@ -203,6 +204,39 @@ TEST(sha256, can_be_given_up)
     sha256_done(&s);
     CHECK(!s.ctx);
     sha256_done(&s);
+}
+
+static void *hash_many(void *ctx)
+{
+    const struct hash *abc = ctx;
+    for (int i = 0; i < 1000; i++) {
+        struct hash hash;
+        sha256(i % 2 ? "abc" : "abd", 3, &hash);
+        if (hash_eq(&hash, abc) != (i % 2 == 1))
+            return NULL;
+    }
+    return ctx;
+}
+
+/* What is hashed in one go takes what its thread has kept from the last time. */
+TEST(sha256, in_one_go_and_in_pieces_do_not_meet_nor_do_threads)
+{
+    struct sha256 s;
+    struct hash abc, pieces;
+    void *well[4];
+    pthread_t thread[4];
+    sha256_init(&s);
+    sha256_add(&s, "a", 1);
+    sha256("abc", 3, &abc);
+    sha256_add(&s, "bc", 2);
+    for (int i = 0; i < 4; i++)
+        CHECK_EQ(pthread_create(&thread[i], NULL, hash_many, &abc), 0);
+    sha256_end(&s, &pieces);
+    CHECK(hash_eq(&abc, &pieces));
+    for (int i = 0; i < 4; i++) {
+        CHECK_EQ(pthread_join(thread[i], &well[i]), 0);
+        CHECK(well[i]);
+    }
 }
 
 /* The expected value is that of Python's hashlib: blake2b(b"corten", digest_size=32, key=bytes(range(32))). */
