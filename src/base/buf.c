@@ -39,6 +39,20 @@ void buf_sized(struct buf *buf, const void *data, size_t size)
 
 void buf_text(struct buf *buf, const char *text) { buf_add(buf, text, strlen(text)); }
 
+void buf_decimal(struct buf *buf, int64_t value)
+{
+    char text[20];  // of INT64_MIN
+    size_t at = sizeof text;
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do {
+        text[--at] = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (value < 0)
+        text[--at] = '-';
+    buf_add(buf, text + at, sizeof text - at);
+}
+
 void buf_printf(struct buf *buf, const char *format, ...)
 {
     va_list args, again;

@@ -1,7 +1,6 @@
 #include "proto/request.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -191,9 +190,8 @@ static void put_member(struct buf *out, const char *name)
 
 static void put_number(struct buf *out, const char *name, int64_t value)
 {
-    char text[24];
     put_member(out, name);
-    buf_add(out, text, (size_t)snprintf(text, sizeof text, "%lld", (long long)value));
+    buf_decimal(out, value);
 }
 
 static void put_text(struct buf *out, const char *name, struct span text)
@@ -226,11 +224,21 @@ static void put_stops(struct buf *out, const struct request *r)
     buf_add(out, "]", 1);
 }
 
+/* What it will need where nothing is escaped: so that the buffer grows once. */
+static size_t plain_size(const struct request *r)
+{
+    size_t size = 256 + r->model.size + r->prompt.size;
+    for (uint32_t i = 0; i < r->message_count; i++)
+        size += 32 + r->message[i].content.size;
+    return size;
+}
+
 /* The members in the order of RFC 8785, which is that of their names. */
 void request_canonical(const struct request *r, struct buf *ret_bytes)
 {
     struct buf *out = ret_bytes;
     bool chat = r->kind == REQUEST_CHAT;
+    buf_reserve(out, plain_size(r));
     buf_add(out, "{", 1);
     if (r->extra) {
         put_member(out, "extra");

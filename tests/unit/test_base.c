@@ -186,6 +186,20 @@ TEST(utf8, finds_every_byte_that_is_not_plain_wherever_it_stands)
         }
 }
 
+TEST(buf, writes_numbers_as_printf_does)
+{
+    static const int64_t numbers[] = {0, 1, -1, 9, 10, -10, 99, 100, 1234567890, INT64_MAX, INT64_MIN, INT64_MIN + 1};
+    for (size_t i = 0; i < ARRAY_COUNT(numbers); i++) {
+        char want[24];
+        struct buf buf = {0};
+        snprintf(want, sizeof want, "%" PRId64, numbers[i]);
+        buf_decimal(&buf, numbers[i]);
+        CHECK_STR(buf.data, want);
+        CHECK_EQ(buf.size, strlen(want));
+        buf_done(&buf);
+    }
+}
+
 TEST(buf, writes_json_strings_that_are_always_valid)
 {
     struct buf buf = {0};
