@@ -13,15 +13,15 @@
 enum statement { LAST_RUN, NAMES, PUT_ROW, DROP_RUN, RUN_BEFORE, PACKS, COUNT_PACKS, FORGET, STATEMENT_COUNT };
 
 static const char *const statements[STATEMENT_COUNT] = {
-    [LAST_RUN] = "SELECT run >> 4, last, count FROM payload_name ORDER BY run DESC LIMIT 1",
-    [NAMES] = "SELECT names FROM payload_name WHERE run BETWEEN ?1 << 4 AND ?1 << 4 | 15 ORDER BY run",
+    [LAST_RUN] = "SELECT run >> 8, last, count FROM payload_name ORDER BY run DESC LIMIT 1",
+    [NAMES] = "SELECT names FROM payload_name WHERE run BETWEEN ?1 << 8 AND ?1 << 8 | 255 ORDER BY run",
     [PUT_ROW] = "INSERT INTO payload_name VALUES (?1, ?2, ?3, ?4)",
-    [DROP_RUN] = "DELETE FROM payload_name WHERE run BETWEEN ?1 << 4 AND ?1 << 4 | 15",
-    [RUN_BEFORE] = "SELECT run >> 4, (SELECT names FROM payload_name AS row WHERE row.run = (top.run & ~15 | ?2))"
-                   " FROM payload_name AS top WHERE run < ?1 << 4 ORDER BY run DESC LIMIT 1",
+    [DROP_RUN] = "DELETE FROM payload_name WHERE run BETWEEN ?1 << 8 AND ?1 << 8 | 255",
+    [RUN_BEFORE] = "SELECT run >> 8, (SELECT names FROM payload_name AS row WHERE row.run = (top.run & ~255 | ?2))"
+                   " FROM payload_name AS top WHERE run < ?1 << 8 ORDER BY run DESC LIMIT 1",
     [PACKS] = "SELECT pack, list FROM payload WHERE pack > ?1 ORDER BY pack",
     [COUNT_PACKS] = "SELECT sum(count) FROM payload WHERE pack > ?1",
-    [FORGET] = "DELETE FROM payload_name WHERE run < ?1 << 4 AND last < ?1",
+    [FORGET] = "DELETE FROM payload_name WHERE run < ?1 << 8 AND last < ?1",
 };
 
 struct entry {
@@ -170,11 +170,11 @@ static enum cx_err put_run(struct payload_names *names, const struct run *run)
 {
     sqlite3_stmt *stmt = names->stmt[PUT_ROW];
     enum cx_err err = CX_OK;
-    for (uint32_t bucket = 0, at = 0; bucket < PAYLOAD_NAMES_BUCKETS && !err; bucket++) {
-        uint32_t end = at;
-        while (end < run->count && run->entry[end].b[0] >> 4 == bucket)
+    for (uint32_t at = 0, end = 0; at < run->count && !err;) {
+        uint8_t byte = run->entry[at].b[0];
+        while (end < run->count && run->entry[end].b[0] == byte)
             end++;
-        db_bind_u64(stmt, 1, run->first << 4 | bucket);
+        db_bind_u64(stmt, 1, run->first << 8 | byte);
         db_bind_u64(stmt, 2, run->last);
         db_bind_u64(stmt, 3, run->count);
         db_bind_bytes(stmt, 4, run->entry + at, (end - at) * sizeof *run->entry);
@@ -257,7 +257,7 @@ enum cx_err payload_names_put(struct payload_names *names, uint32_t payloads)
 enum cx_err payload_names_forget(struct payload_names *names)
 {
     int64_t first = 0;
-    enum cx_err err = db_number(names->db, "SELECT ifnull(min(pack), 1 << 58) FROM payload", &first);
+    enum cx_err err = db_number(names->db, "SELECT ifnull(min(pack), 1 << 54) FROM payload", &first);
     if (err)
         return err;
     db_bind_u64(names->stmt[FORGET], 1, (uint64_t)first);
@@ -305,9 +305,9 @@ enum cx_err payload_names_find(struct payload_names *names, const struct hash *s
     sqlite3_stmt *stmt = names->stmt[RUN_BEFORE];
     bool found = false, row = true;
     enum cx_err err = CX_OK;
-    for (uint64_t before = (uint64_t)1 << 58; !err && !found && row; sqlite3_reset(stmt)) {
+    for (uint64_t before = (uint64_t)1 << 54; !err && !found && row; sqlite3_reset(stmt)) {
         db_bind_u64(stmt, 1, before);
-        db_bind_u64(stmt, 2, sha256->b[0] >> 4);
+        db_bind_u64(stmt, 2, sha256->b[0]);
         err = db_step(stmt, &row);
         if (err || !row)
             continue;

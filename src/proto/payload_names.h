@@ -4,11 +4,11 @@
  *      runs        [ 1 .. 4      ] [ 5, 6 ]   without names yet
  *
  * A hash is nowhere near the one before it: an index of them would write a page for each. So names are written some
- * thousand together, as a *run*: those of the packs first..last in order, in sixteen rows by the names' first four
- * bits. A run takes up the one before it unless that one is more than twice as long, so that runs grow long and few: to
- * find a name is to look into each, with a row and a search in it, and through the packs behind the last run.
+ * thousand together, as a *run*: those of the packs first..last in order, in a row for each first byte that they have.
+ * A run takes up the one before it unless that one is more than twice as long, so that runs grow long and few: to find
+ * a name is to look into each, with a row and a search in it, and through the packs behind the last run.
  *
- *      payload_name    run (first << 4 | four bits of the names), last, count (of names in the run, all sixteen rows),
+ *      payload_name    run (first << 8 | first byte of the names), last, count (of names in the run, all its rows),
  *                      names (sorted; each the first eight bytes of a name and, in four, pack - first and index)
  *
  * Names of payloads that are gone stay until all of their run's are.
@@ -23,10 +23,9 @@
 #define PAYLOAD_NAMES_IDLE    64     // the same, where a commit brings one alone
 #define PAYLOAD_NAMES_RUN_MAX 65536  // names of a run that took up another
 
-#define PAYLOAD_NAMES_BUCKETS 16                // rows of a run
-#define PAYLOAD_NAMES_PREFIX  8                 // bytes of a name
-#define PAYLOAD_NAMES_ENTRY   (8 + 4)           // those, and (pack - first) << 8 | index
-#define PAYLOAD_NAMES_SPAN    ((1u << 24) - 1)  // last - first of a run, at most
+#define PAYLOAD_NAMES_PREFIX 8                 // bytes of a name
+#define PAYLOAD_NAMES_ENTRY  (8 + 4)           // those, and (pack - first) << 8 | index
+#define PAYLOAD_NAMES_SPAN   ((1u << 24) - 1)  // last - first of a run, at most
 
 #define PAYLOAD_NAMES_SCHEMA                                                                   \
     "CREATE TABLE IF NOT EXISTS payload_name (run INTEGER PRIMARY KEY, last INTEGER NOT NULL," \

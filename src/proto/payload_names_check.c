@@ -12,7 +12,7 @@ struct check {
     sqlite3_stmt *packs;
     uint64_t first, last, count;  // of the run
     uint64_t before;              // the last pack of the run before it
-    uint32_t rows;                // of the run, so far
+    bool is_open;                 // it has rows so far
     struct buf names;             // of the run: PAYLOAD_NAMES_ENTRY bytes each
     struct buf there;             // its packs that are left, eight bytes each
     bool fit;
@@ -29,11 +29,11 @@ static const uint8_t *entry_at(const struct check *check, size_t i)
 }
 
 /* Sorted, none twice, each in its row and of a pack of the run. */
-static bool entries_are_well(const struct check *check, size_t from, uint32_t row)
+static bool entries_are_well(const struct check *check, size_t from, uint8_t byte)
 {
     for (size_t i = from; i < entry_count(check); i++) {
         const uint8_t *entry = entry_at(check, i);
-        if (entry[0] >> 4 != row || (be32(entry + PAYLOAD_NAMES_PREFIX) >> 8) > check->last - check->first ||
+        if (entry[0] != byte || (be32(entry + PAYLOAD_NAMES_PREFIX) >> 8) > check->last - check->first ||
             (i > 0 && compare_entries(entry_at(check, i - 1), entry) >= 0))
             return false;
     }
@@ -71,7 +71,7 @@ static enum cx_err end_run(struct check *check)
     uint64_t payloads = 0;
     bool row = true;
     enum cx_err err = CX_OK;
-    check->fit &= check->rows == PAYLOAD_NAMES_BUCKETS && check->count == entry_count(check);
+    check->fit &= check->count == entry_count(check);
     buf_reset(&check->there);
     db_bind_u64(check->packs, 1, check->before);
     db_bind_u64(check->packs, 2, check->last);
@@ -85,7 +85,7 @@ static enum cx_err end_run(struct check *check)
     sqlite3_reset(check->packs);
     check->fit &= payloads == count_there(check);
     check->before = check->last;
-    check->rows = 0;
+    check->is_open = false;
     buf_reset(&check->names);
     return err;
 }
@@ -95,21 +95,20 @@ static enum cx_err add_row(struct check *check, sqlite3_stmt *rows)
     uint64_t run = db_u64(rows, 0);
     struct span names = db_span(rows, 3);
     enum cx_err err = CX_OK;
-    if (check->rows > 0 && run >> 4 != check->first)
+    if (check->is_open && run >> 8 != check->first)
         err = end_run(check);
     size_t from = entry_count(check);
-    if (check->rows == 0) {
-        check->first = run >> 4;
+    if (!check->is_open) {
+        check->is_open = true;
+        check->first = run >> 8;
         check->last = db_u64(rows, 1);
         check->count = db_u64(rows, 2);
         check->fit &= check->first > check->before && check->last >= check->first &&
                       check->last - check->first <= PAYLOAD_NAMES_SPAN;
     }
     buf_add(&check->names, names.data, names.size - names.size % PAYLOAD_NAMES_ENTRY);
-    check->fit &= run % PAYLOAD_NAMES_BUCKETS == check->rows && check->last == db_u64(rows, 1) &&
-                  check->count == db_u64(rows, 2) && names.size % PAYLOAD_NAMES_ENTRY == 0 &&
-                  entries_are_well(check, from, check->rows);
-    check->rows++;
+    check->fit &= check->last == db_u64(rows, 1) && check->count == db_u64(rows, 2) && names.size > 0 &&
+                  names.size % PAYLOAD_NAMES_ENTRY == 0 && entries_are_well(check, from, (uint8_t)run);
     return err;
 }
 
@@ -124,7 +123,7 @@ enum cx_err payload_names_check(sqlite3 *db, bool *ret_fit)
             db_prepare(db, "SELECT pack, list FROM payload WHERE pack > ?1 AND pack <= ?2 ORDER BY pack", &check.packs);
     while (check.fit && !err && !(err = db_step(rows, &row)) && row)
         err = add_row(&check, rows);
-    if (check.fit && !err && check.rows > 0)
+    if (check.fit && !err && check.is_open)
         err = end_run(&check);
     sqlite3_finalize(rows);
     sqlite3_finalize(check.packs);
