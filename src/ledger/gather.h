@@ -17,8 +17,8 @@
 
 #include "ledger/ledger.h"
 
-#define GATHER_BATCHES_MAX 64  // waiting or under way; beyond: BUSY
-#define GATHER_SEND_AT     32  // entries that do not wait for a poll
+#define GATHER_BATCHES_MAX 64   // waiting or under way; beyond: BUSY
+#define GATHER_SEND_AT     128  // entries that do not wait for a poll
 
 /* OK: on the ledger at seq, and applied. FENCED, IO, CORRUPT: the ledger stopped before the entry was applied; it
  * may be on the ledger all the same. CANCELLED: gather_close. cx_detail() has the words. */

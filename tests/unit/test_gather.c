@@ -129,7 +129,7 @@ TEST(gather, sends_the_first_ones_of_a_long_turn_at_once)
     for (uint32_t i = 0; i <= GATHER_SEND_AT; i++)
         submit(scene, "a", NULL);
     poll_until(scene, GATHER_SEND_AT + 1);
-    CHECK_STR(scene->batches, "32 1 ");
+    CHECK_STR(scene->batches, "128 1 ");
     close_scene(scene);
 }
 
@@ -266,7 +266,7 @@ TEST(gather, fills_batches_to_their_limits_and_says_when_it_is_full)
     for (uint32_t i = 0; i < 64; i++)
         CHECK_EQ(gather_submit(scene->gather, large, NULL, 0, NULL, NULL), CX_OK);
     poll_until(scene, GATHER_SEND_AT + LEDGER_BATCH_COUNT_MAX + 65);
-    CHECK_STR(scene->batches, "32 1024 64 1 ");
+    CHECK_STR(scene->batches, "128 1024 64 1 ");
     CHECK_EQ(gather_stats(scene->gather).batch_count_max, LEDGER_BATCH_COUNT_MAX);
 
     CHECK_EQ(gather_poll(scene->gather), CX_OK);  // the last batch was seen before its append was answered
