@@ -3,7 +3,7 @@
  *      meta    key, value             network
  *      writer  router, epoch          the last epoch that each router took
  *      batch   one row a batch, its first position as the key; (router, epoch, number) unique
- *      payload, payload_name, payload_named: proto/payload_rows.h
+ *      payload, payload_name: proto/payload_rows.h
  *
  * The file is in write-ahead mode with synchronous FULL: one sync a commit. Who writes holds a lock on PATH-owner, with
  * its process id in it, for as long as it lives; anybody may read meanwhile. The handle's thread reads on a connection

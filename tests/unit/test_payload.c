@@ -233,6 +233,50 @@ TEST(payload, shares_a_file_with_the_ledger_that_writes_to_it)
     payload_store_close(store);
 }
 
+/* What came with a batch is in one row with others; it is put once more where it must outlive them. */
+TEST(payload, that_came_with_others_is_kept_longer_alone)
+{
+    static const char *const prompts[] = {"one", "two"};
+    struct payload_store *store = open_store(sqlite_uri());
+    struct ledger *ledger = suite_open(sqlite_uri(), LEDGER_CREATE, 1);
+    struct ledger_blob blob[2];
+    struct payload_stats stats;
+    struct hash name;
+    bool has = false;
+    for (uint32_t i = 0; i < 2; i++) {
+        blob[i] = (struct ledger_blob){.data = {(const uint8_t *)prompts[i], 3}, .keep_until_ms = 100 + i};
+        sha256(prompts[i], 3, &blob[i].sha256);
+    }
+    struct span command = {(const uint8_t *)"submit", 6};
+    struct ledger_append append = {.router = suite_router(1),
+                                   .epoch = 1,
+                                   .number = 1,
+                                   .command = &command,
+                                   .count = 1,
+                                   .blob = blob,
+                                   .blob_count = 2};
+    struct suite_result result = {0};
+    CHECK_EQ(ledger_append(ledger, &append, suite_done, &result), CX_OK);
+    suite_wait(ledger, &result);
+
+    CHECK_EQ(payload_put(store, "one", 3, 101, &name), CX_OK);  // as long as its row: nothing to do
+    CHECK_EQ(payload_stats(store, &stats), CX_OK);
+    CHECK_EQ(stats.count, 2);
+    CHECK_EQ(payload_put(store, "one", 3, 5000, &name), CX_OK);
+    CHECK_EQ(payload_stats(store, &stats), CX_OK);
+    CHECK_EQ(stats.count, 3);
+    CHECK_EQ(expired(store, 101, false), 3);  // the row goes with the last of it
+    CHECK_EQ(expired(store, 102, false), 1);
+    CHECK_EQ(payload_has(store, &blob[0].sha256, &has, NULL), CX_OK);
+    CHECK(has);
+    CHECK_EQ(payload_has(store, &blob[1].sha256, &has, NULL), CX_OK);
+    CHECK(!has);
+    CHECK_EQ(payload_put(store, "one", 3, 6000, &name), CX_OK);  // it is alone now
+    CHECK_EQ(expired(store, 5001, false), 1);
+    ledger_close(ledger);
+    payload_store_close(store);
+}
+
 TEST(payload, in_memory_a_name_is_shared_by_all_that_open_it_and_goes_with_the_last)
 {
     struct payload_store *a = NULL, *b = NULL, *other = NULL, *own = NULL;
