@@ -17,8 +17,8 @@ static const char *const statements[STATEMENT_COUNT] = {
     [NAMES] = "SELECT names FROM payload_name WHERE run BETWEEN ?1 << 8 AND ?1 << 8 | 255 ORDER BY run",
     [PUT_ROW] = "INSERT INTO payload_name VALUES (?1, ?2, ?3, ?4)",
     [DROP_RUN] = "DELETE FROM payload_name WHERE run BETWEEN ?1 << 8 AND ?1 << 8 | 255",
-    [RUN_BEFORE] = "SELECT run >> 8, (SELECT names FROM payload_name AS row WHERE row.run = (top.run & ~255 | ?2))"
-                   " FROM payload_name AS top WHERE run < ?1 << 8 ORDER BY run DESC LIMIT 1",
+    [RUN_BEFORE] = ("SELECT run >> 8, (SELECT names FROM payload_name AS row WHERE row.run = (top.run & ~255 | ?2))"
+                    " FROM payload_name AS top WHERE run < ?1 << 8 ORDER BY run DESC LIMIT 1"),
     [PACKS] = "SELECT pack, list FROM payload WHERE pack > ?1 ORDER BY pack",
     [COUNT_PACKS] = "SELECT sum(count) FROM payload WHERE pack > ?1",
     [FORGET] = "DELETE FROM payload_name WHERE run < ?1 << 8 AND last < ?1",
