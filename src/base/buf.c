@@ -39,18 +39,22 @@ void buf_sized(struct buf *buf, const void *data, size_t size)
 
 void buf_text(struct buf *buf, const char *text) { buf_add(buf, text, strlen(text)); }
 
-void buf_decimal(struct buf *buf, int64_t value)
+void buf_u64(struct buf *buf, uint64_t value)
 {
-    char text[20];  // of INT64_MIN
-    size_t at = sizeof text;
-    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    char digits[20];
+    size_t at = sizeof digits;
     do {
-        text[--at] = (char)('0' + left % 10);
-        left /= 10;
-    } while (left > 0);
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    buf_add(buf, digits + at, sizeof digits - at);
+}
+
+void buf_i64(struct buf *buf, int64_t value)
+{
     if (value < 0)
-        text[--at] = '-';
-    buf_add(buf, text + at, sizeof text - at);
+        buf_add(buf, "-", 1);
+    buf_u64(buf, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
 void buf_printf(struct buf *buf, const char *format, ...)

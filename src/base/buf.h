@@ -34,7 +34,9 @@ void buf_be(struct buf *buf, uint64_t value, unsigned size);
 /* A text as binary frames have it: its size in four bytes, and then its own. */
 void buf_sized(struct buf *buf, const void *data, size_t size);
 void buf_text(struct buf *buf, const char *text);
-void buf_decimal(struct buf *buf, int64_t value);
+/* Decimal digits. */
+void buf_u64(struct buf *buf, uint64_t value);
+void buf_i64(struct buf *buf, int64_t value);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Adds text as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. */
 void buf_json_string(struct buf *buf, const char *text, size_t size);

@@ -432,37 +432,24 @@ void json_out_raw(struct json_out *out, const char *key, const char *json, size_
     buf_add(out->buf, json, size);
 }
 
-static void put_digits(struct buf *out, uint64_t value)
-{
-    char digits[20];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    buf_add(out, digits + at, sizeof digits - at);
-}
-
 void json_out_u64(struct json_out *out, const char *key, uint64_t value)
 {
     lead(out, key);
-    put_digits(out->buf, value);
+    buf_u64(out->buf, value);
 }
 
 void json_out_digits(struct json_out *out, const char *key, uint64_t value)
 {
     lead(out, key);
     buf_add(out->buf, "\"", 1);
-    put_digits(out->buf, value);
+    buf_u64(out->buf, value);
     buf_add(out->buf, "\"", 1);
 }
 
 void json_out_i64(struct json_out *out, const char *key, int64_t value)
 {
     lead(out, key);
-    if (value < 0)
-        buf_add(out->buf, "-", 1);
-    put_digits(out->buf, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+    buf_i64(out->buf, value);
 }
 
 void json_out_bool(struct json_out *out, const char *key, bool value)

@@ -154,7 +154,7 @@ void json_canonical(struct buf *out, const json_t *value)
     case JSON_OBJECT: put_object(out, value); return;
     case JSON_ARRAY: put_array(out, value); return;
     case JSON_STRING: put_string(out, json_string_value(value), json_string_length(value)); return;
-    case JSON_INTEGER: buf_printf(out, "%lld", (long long)json_integer_value(value)); return;
+    case JSON_INTEGER: buf_i64(out, json_integer_value(value)); return;
     case JSON_REAL: put_real(out, json_real_value(value)); return;
     case JSON_TRUE: buf_text(out, "true"); return;
     case JSON_FALSE: buf_text(out, "false"); return;

@@ -191,7 +191,7 @@ static void put_member(struct buf *out, const char *name)
 static void put_number(struct buf *out, const char *name, int64_t value)
 {
     put_member(out, name);
-    buf_decimal(out, value);
+    buf_i64(out, value);
 }
 
 static void put_text(struct buf *out, const char *name, struct span text)

@@ -193,9 +193,13 @@ TEST(buf, writes_numbers_as_printf_does)
         char want[24];
         struct buf buf = {0};
         snprintf(want, sizeof want, "%" PRId64, numbers[i]);
-        buf_decimal(&buf, numbers[i]);
+        buf_i64(&buf, numbers[i]);
         CHECK_STR(buf.data, want);
         CHECK_EQ(buf.size, strlen(want));
+        buf_reset(&buf);
+        snprintf(want, sizeof want, "%" PRIu64, (uint64_t)numbers[i]);
+        buf_u64(&buf, (uint64_t)numbers[i]);
+        CHECK_STR(buf.data, want);
         buf_done(&buf);
     }
 }
