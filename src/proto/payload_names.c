@@ -9,6 +9,7 @@
 
 #define NAME_SIZE  PAYLOAD_NAMES_PREFIX
 #define ENTRY_SIZE PAYLOAD_NAMES_ENTRY
+#define BEHIND_ALL ((uint64_t)1 << 54)  // packs; in FORGET too
 
 enum statement { LAST_RUN, NAMES, PUT_ROW, DROP_RUN, RUN_BEFORE, PACKS, COUNT_PACKS, FORGET, STATEMENT_COUNT };
 
@@ -21,17 +22,14 @@ static const char *const statements[STATEMENT_COUNT] = {
                     " FROM payload_name AS top WHERE run < ?1 << 8 ORDER BY run DESC LIMIT 1"),
     [PACKS] = "SELECT pack, list FROM payload WHERE pack > ?1 ORDER BY pack",
     [COUNT_PACKS] = "SELECT sum(count) FROM payload WHERE pack > ?1",
-    [FORGET] = "DELETE FROM payload_name WHERE run < ?1 << 8 AND last < ?1",
-};
-
-struct entry {
-    uint8_t b[ENTRY_SIZE];
+    [FORGET] = ("WITH pack (first) AS (SELECT ifnull(min(pack), 1 << 54) FROM payload) DELETE FROM payload_name"
+                " WHERE run < (SELECT first FROM pack) << 8 AND last < (SELECT first FROM pack)"),
 };
 
 /* Entries say where they are from `first` on. */
 struct run {
-    uint64_t first, last;  // packs
-    struct entry *entry;   // [count]
+    uint64_t first, last;              // packs
+    struct payload_name_entry *entry;  // [count]
     uint32_t count, cap;
 };
 
@@ -41,28 +39,25 @@ struct payload_names {
     uint64_t unnamed;  // payloads that were put on this connection since the last run, and those found at its opening
 };
 
-static enum cx_err damaged(sqlite3 *db, uint64_t first)
-{
-    return cx_fail(CX_CORRUPT, "%s: the index of payloads' names is damaged at pack %llu: restore it from a backup",
-                   sqlite3_db_filename(db, "main"), (unsigned long long)first);
-}
+/* ---- entries ---- */
 
-/* ---- runs ---- */
-
-static struct entry make_entry(const uint8_t *name, uint64_t packs_on, uint32_t index)
+struct payload_name_entry payload_name_entry(const uint8_t *name, uint64_t packs_on, uint32_t index)
 {
-    struct entry entry;
+    struct payload_name_entry entry;
     memcpy(entry.b, name, NAME_SIZE);
     be32_put(entry.b + NAME_SIZE, (uint32_t)packs_on << 8 | index);
     return entry;
 }
 
-static uint32_t entry_pack(const struct entry *entry) { return be32(entry->b + NAME_SIZE) >> 8; }
-static uint32_t entry_index(const struct entry *entry) { return be32(entry->b + NAME_SIZE) & 0xff; }
+uint32_t payload_name_packs_on(const struct payload_name_entry *entry) { return be32(entry->b + NAME_SIZE) >> 8; }
 
-static int compare(const void *a, const void *b) { return memcmp(a, b, ENTRY_SIZE); }
+int payload_name_compare(const void *a, const void *b) { return memcmp(a, b, ENTRY_SIZE); }
 
-static void run_add(struct run *run, struct entry entry)
+static uint32_t entry_index(const struct payload_name_entry *entry) { return be32(entry->b + NAME_SIZE) & 0xff; }
+
+/* ---- runs ---- */
+
+static void run_add(struct run *run, struct payload_name_entry entry)
 {
     if (run->count == run->cap) {
         run->cap = run->cap ? run->cap * 2 : PAYLOAD_NAMES_MIN;
@@ -85,11 +80,10 @@ static enum cx_err last_run(struct payload_names *names, struct run *ret_run)
     return err;
 }
 
-/* The names of all packs behind `last`. */
-static enum cx_err make_run(struct payload_names *names, uint64_t last, struct run *ret_run)
+/* Fills an empty run with the names of all packs behind `last`. */
+static enum cx_err make_run(struct payload_names *names, uint64_t last, struct run *run)
 {
     sqlite3_stmt *stmt = names->stmt[PACKS];
-    struct run *run = ret_run;
     bool row = true;
     db_bind_u64(stmt, 1, last);
     enum cx_err err = db_step(stmt, &row);
@@ -99,36 +93,38 @@ static enum cx_err make_run(struct payload_names *names, uint64_t last, struct r
             break;
         struct span list = db_span(stmt, 1);
         for (uint32_t i = 0; i < list.size / PAYLOAD_LIST_SIZE; i++)
-            run_add(run, make_entry(list.data + i * PAYLOAD_LIST_SIZE, pack - run->first, i));
+            run_add(run, payload_name_entry(list.data + i * PAYLOAD_LIST_SIZE, pack - run->first, i));
         run->last = pack;
     }
     sqlite3_reset(stmt);
     if (run->count > 0)
-        qsort(run->entry, run->count, sizeof *run->entry, compare);
+        qsort(run->entry, run->count, sizeof *run->entry, payload_name_compare);
     return err;
 }
 
-static enum cx_err read_run(sqlite3 *db, sqlite3_stmt *stmt, struct run *run)
+/* As many names as the run says that it has. */
+static enum cx_err read_run(struct payload_names *names, struct run *run)
 {
+    sqlite3_stmt *stmt = names->stmt[NAMES];
     uint32_t count = run->count;
-    bool row = true;
+    bool row = true, well = true;
     enum cx_err err = CX_OK;
     run->count = 0;
     db_bind_u64(stmt, 1, run->first);
-    while (!err && !(err = db_step(stmt, &row)) && row) {
+    while (!err && well && !(err = db_step(stmt, &row)) && row) {
         struct span bytes = db_span(stmt, 0);
         for (uint32_t at = 0; at + ENTRY_SIZE <= bytes.size; at += ENTRY_SIZE) {
-            struct entry entry;
+            struct payload_name_entry entry;
             memcpy(entry.b, bytes.data + at, ENTRY_SIZE);
             run_add(run, entry);
         }
-        if (bytes.size % ENTRY_SIZE)
-            run->count = UINT32_MAX;
-        if (run->count > count)
-            break;
+        well = bytes.size % ENTRY_SIZE == 0 && run->count <= count;
     }
     sqlite3_reset(stmt);
-    return err || run->count == count ? err : damaged(db, run->first);
+    if (err || (well && run->count == count))
+        return err;
+    return cx_fail(CX_CORRUPT, "%s: the index of payloads' names is damaged at pack %llu: restore it from a backup",
+                   sqlite3_db_filename(names->db, "main"), (unsigned long long)run->first);
 }
 
 /* Both are sorted; what is newer says where it is from the older one's first pack on. */
@@ -139,7 +135,8 @@ static void merge(struct run *older, struct run *run)
     for (uint32_t i = 0; i < run->count; i++)
         be32_put(run->entry[i].b + NAME_SIZE, be32(run->entry[i].b + NAME_SIZE) + shift);
     for (uint32_t i = 0, k = 0; i < older->count || k < run->count;) {
-        bool from_older = k == run->count || (i < older->count && compare(&older->entry[i], &run->entry[k]) < 0);
+        bool from_older =
+            k == run->count || (i < older->count && payload_name_compare(&older->entry[i], &run->entry[k]) < 0);
         run_add(&both, from_older ? older->entry[i++] : run->entry[k++]);
     }
     free(run->entry);
@@ -155,7 +152,7 @@ static bool takes_up(const struct run *run, const struct run *older)
 
 static enum cx_err take_up(struct payload_names *names, struct run *run, struct run *older)
 {
-    enum cx_err err = read_run(names->db, names->stmt[NAMES], older);
+    enum cx_err err = read_run(names, older);
     if (!err) {
         db_bind_u64(names->stmt[DROP_RUN], 1, older->first);
         err = db_run(names->stmt[DROP_RUN]);
@@ -254,15 +251,7 @@ enum cx_err payload_names_put(struct payload_names *names, uint32_t payloads)
     return err ? err : count_unnamed(names);
 }
 
-enum cx_err payload_names_forget(struct payload_names *names)
-{
-    int64_t first = 0;
-    enum cx_err err = db_number(names->db, "SELECT ifnull(min(pack), 1 << 54) FROM payload", &first);
-    if (err)
-        return err;
-    db_bind_u64(names->stmt[FORGET], 1, (uint64_t)first);
-    return db_run(names->stmt[FORGET]);
-}
+enum cx_err payload_names_forget(struct payload_names *names) { return db_run(names->stmt[FORGET]); }
 
 enum cx_err payload_names_last(struct payload_names *names, uint64_t *ret_pack)
 {
@@ -291,11 +280,11 @@ static enum cx_err find_in(struct span bytes, uint64_t first, const struct hash 
 {
     enum cx_err err = CX_OK;
     for (uint32_t i = lower_bound(bytes, sha256->b); !err && !*ret_found && i < bytes.size / ENTRY_SIZE; i++) {
-        struct entry entry;
+        struct payload_name_entry entry;
         memcpy(entry.b, bytes.data + (size_t)i * ENTRY_SIZE, ENTRY_SIZE);
         if (memcmp(entry.b, sha256->b, NAME_SIZE) != 0)
             break;
-        err = is(ctx, first + entry_pack(&entry), entry_index(&entry), ret_found);
+        err = is(ctx, first + payload_name_packs_on(&entry), entry_index(&entry), ret_found);
     }
     return err;
 }
@@ -305,7 +294,7 @@ enum cx_err payload_names_find(struct payload_names *names, const struct hash *s
     sqlite3_stmt *stmt = names->stmt[RUN_BEFORE];
     bool found = false, row = true;
     enum cx_err err = CX_OK;
-    for (uint64_t before = (uint64_t)1 << 54; !err && !found && row; sqlite3_reset(stmt)) {
+    for (uint64_t before = BEHIND_ALL; !err && !found && row; sqlite3_reset(stmt)) {
         db_bind_u64(stmt, 1, before);
         db_bind_u64(stmt, 2, sha256->b[0]);
         err = db_step(stmt, &row);

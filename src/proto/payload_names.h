@@ -31,6 +31,15 @@
     "CREATE TABLE IF NOT EXISTS payload_name (run INTEGER PRIMARY KEY, last INTEGER NOT NULL," \
     " count INTEGER NOT NULL, names BLOB NOT NULL);"
 
+struct payload_name_entry {
+    uint8_t b[PAYLOAD_NAMES_ENTRY];
+};
+struct payload_name_entry payload_name_entry(const uint8_t *name, uint64_t packs_on, uint32_t index);
+/* What it says: pack - first. */
+uint32_t payload_name_packs_on(const struct payload_name_entry *entry);
+/* As qsort and bsearch want it: by name, then by place. */
+int payload_name_compare(const void *a, const void *b);
+
 struct payload_names;
 
 /* Both tables must be there. */

@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/assert.h"
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "proto/payload_names.h"
@@ -18,23 +17,22 @@ struct check {
     bool fit;
 };
 
-static int compare_entries(const void *a, const void *b) { return memcmp(a, b, PAYLOAD_NAMES_ENTRY); }
 static int compare_packs(const void *a, const void *b) { return memcmp(a, b, sizeof(uint64_t)); }
 
 static size_t entry_count(const struct check *check) { return check->names.size / PAYLOAD_NAMES_ENTRY; }
 
-static const uint8_t *entry_at(const struct check *check, size_t i)
+static const struct payload_name_entry *entry_at(const struct check *check, size_t i)
 {
-    return (const uint8_t *)check->names.data + i * PAYLOAD_NAMES_ENTRY;
+    return (const struct payload_name_entry *)check->names.data + i;
 }
 
 /* Sorted, none twice, each in its row and of a pack of the run. */
 static bool entries_are_well(const struct check *check, size_t from, uint8_t byte)
 {
     for (size_t i = from; i < entry_count(check); i++) {
-        const uint8_t *entry = entry_at(check, i);
-        if (entry[0] != byte || (be32(entry + PAYLOAD_NAMES_PREFIX) >> 8) > check->last - check->first ||
-            (i > 0 && compare_entries(entry_at(check, i - 1), entry) >= 0))
+        const struct payload_name_entry *entry = entry_at(check, i);
+        if (entry->b[0] != byte || payload_name_packs_on(entry) > check->last - check->first ||
+            (i > 0 && payload_name_compare(entry_at(check, i - 1), entry) >= 0))
             return false;
     }
     return true;
@@ -44,11 +42,9 @@ static bool entries_are_well(const struct check *check, size_t from, uint8_t byt
 static bool has_names(const struct check *check, uint64_t pack, struct span list)
 {
     for (uint32_t i = 0; i < list.size / PAYLOAD_LIST_SIZE; i++) {
-        uint8_t entry[PAYLOAD_NAMES_ENTRY];
-        memcpy(entry, list.data + i * PAYLOAD_LIST_SIZE, PAYLOAD_NAMES_PREFIX);
-        be32_put(entry + PAYLOAD_NAMES_PREFIX, (uint32_t)(pack - check->first) << 8 | i);
+        struct payload_name_entry entry = payload_name_entry(list.data + i * PAYLOAD_LIST_SIZE, pack - check->first, i);
         if (check->names.size == 0 ||
-            !bsearch(entry, check->names.data, entry_count(check), PAYLOAD_NAMES_ENTRY, compare_entries))
+            !bsearch(&entry, check->names.data, entry_count(check), sizeof entry, payload_name_compare))
             return false;
     }
     return true;
@@ -60,7 +56,7 @@ static uint64_t count_there(const struct check *check)
     uint64_t count = 0;
     for (size_t i = 0; i < entry_count(check) && check->there.size > 0; i++) {
         uint8_t pack[8];
-        be64_put(pack, check->first + (be32(entry_at(check, i) + PAYLOAD_NAMES_PREFIX) >> 8));
+        be64_put(pack, check->first + payload_name_packs_on(entry_at(check, i)));
         count += bsearch(pack, check->there.data, check->there.size / sizeof pack, sizeof pack, compare_packs) != NULL;
     }
     return count;
