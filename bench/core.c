@@ -100,6 +100,13 @@ static void fill(struct load *load, uint32_t tasks)
         load_run(load);
 }
 
+/* That so many tasks are still live and assigned as were to be measured. */
+static void must_have(const struct load *load, uint32_t tasks)
+{
+    BENCH_MUST(load->core->session_queue.tasks.live + BATCH_ENTRIES_MAX > tasks);
+    BENCH_MUST(load->core->session_queue.assignment_live > (uint64_t)tasks * 39 / 100);
+}
+
 static void measure(struct load *load, uint32_t tasks, double seconds, struct result *ret)
 {
     fill(load, tasks);
@@ -108,8 +115,7 @@ static void measure(struct load *load, uint32_t tasks, double seconds, struct re
     measure_kinds(load, seconds / 2, ret);
     ret->live = load->core->session_queue.tasks.live;
     ret->assigned = load->core->session_queue.assignment_live;
-    BENCH_MUST(ret->live + BATCH_ENTRIES_MAX > tasks);
-    BENCH_MUST(ret->assigned > (uint64_t)tasks * 39 / 100);
+    must_have(load, tasks);
 }
 
 /* What a command costs in the one ÷ in the other. */
@@ -180,6 +186,8 @@ int main(int argc, char **argv)
     const struct result *many = &result[ARRAY_COUNT(sizes) - 1];
     fill(other, sizes[0]);
     double flatness = measure_in_turns(load, other, o.seconds);
+    must_have(load, TASKS);
+    must_have(other, sizes[0]);
     core_check(load->core);
     core_check(other->core);
     printf("\ncost of a command at %u tasks / at %u, in turns: %.2f; CPU in all %.1f s\n", many->live,

@@ -265,6 +265,38 @@ TEST(ledger_flips, keep_a_writer_from_cutting_its_log_off)
 
 /* ---- payloads ---------------------------------------------------------------------------------- */
 
+/* What SQLite finds nothing wrong with, because it is the same in its indexes. */
+TEST(ledger_flips, of_whole_columns_of_payloads_are_named)
+{
+    static const struct {
+        const char *set, *words;
+    } damage[] = {
+        {"keep_until = -1", "pack 66 of payloads is damaged: its time is none"},
+        {"count = count + 1", "pack 66 of payloads is damaged: its list is not as long as it says"},
+        {"list = x''", "pack 66 of payloads is damaged: its list is not as long as it says"},
+        {"size = size + 1", "pack 66 of payloads is damaged: it is not as long as it says"},
+        {"data = CAST(data || 'x' AS BLOB), size = size + 1", "pack 66 of payloads is damaged: it is not as long"},
+        {"list = CAST(substr(list, 1, 32) || x'000fffff' AS BLOB)", "pack 66 of payloads is damaged: its list leads"},
+        {"list = CAST(x'01' || substr(list, 2) AS BLOB)", "is damaged: its bytes are not those of its name"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(damage); i++) {
+        char sql[300];
+        struct hash all;
+        uint64_t seq = 0;
+        sqlite3 *db = NULL;
+        ledger_close(fill());
+        snprintf(sql, sizeof sql, "UPDATE payload SET %s WHERE pack = 66", damage[i].set);
+        CHECK_EQ(sqlite3_open(path, &db), SQLITE_OK);
+        CHECK_EQ(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+        CHECK_EQ(sqlite3_changes(db), 1);
+        CHECK_EQ(sqlite3_close(db), SQLITE_OK);
+        CHECK_EQ(verify(&all, &seq), CX_CORRUPT);
+        if (!strstr(cx_detail(), damage[i].words))
+            test_fail(__FILE__, __LINE__, "%s: %s", damage[i].set, cx_detail());
+        CHECK_EQ(remove(path), 0);
+    }
+}
+
 static enum cx_err read_payloads(void)
 {
     cx_auto(payload_store) store = NULL;

@@ -194,12 +194,26 @@ TEST(payload, is_still_there_after_reopening)
     payload_store_close(store);
 }
 
+/* A batch with these payloads, on its way when it returns. */
+static void append(struct ledger *ledger, uint64_t number, const struct ledger_blob *blob, uint32_t blob_count,
+                   struct suite_result *result)
+{
+    static const struct span command = {(const uint8_t *)"submit", 6};
+    struct ledger_append append = {.router = suite_router(1),
+                                   .epoch = 1,
+                                   .number = number,
+                                   .command = &command,
+                                   .count = 1,
+                                   .blob = blob,
+                                   .blob_count = blob_count};
+    CHECK_EQ(ledger_append(ledger, &append, suite_done, result), CX_OK);
+}
+
 /* One file, two writers: the ledger's thread with its batches, and the store with what comes without a command. */
 TEST(payload, shares_a_file_with_the_ledger_that_writes_to_it)
 {
     struct payload_store *store = open_store(sqlite_uri());  // whoever comes first
     struct ledger *ledger = suite_open(sqlite_uri(), LEDGER_CREATE, 1);
-    struct span command = {(const uint8_t *)"submit", 6};
     for (uint32_t i = 1; i <= 100; i++) {
         char prompt[32], upload[32];
         struct hash with_batch, alone;
@@ -207,15 +221,8 @@ TEST(payload, shares_a_file_with_the_ledger_that_writes_to_it)
         int upload_size = snprintf(upload, sizeof upload, "upload %u", i);
         sha256(prompt, (size_t)prompt_size, &with_batch);
         struct ledger_blob blob = {with_batch, {(const uint8_t *)prompt, (uint32_t)prompt_size}, 100 + i};
-        struct ledger_append append = {.router = suite_router(1),
-                                       .epoch = 1,
-                                       .number = i,
-                                       .command = &command,
-                                       .count = 1,
-                                       .blob = &blob,
-                                       .blob_count = 1};
         struct suite_result result = {0};
-        CHECK_EQ(ledger_append(ledger, &append, suite_done, &result), CX_OK);
+        append(ledger, i, &blob, 1, &result);
         CHECK_EQ(payload_put(store, upload, (size_t)upload_size, 10, &alone), CX_OK);
         suite_wait(ledger, &result);
         CHECK_EQ(result.err, CX_OK);
@@ -247,17 +254,10 @@ TEST(payload, that_came_with_others_is_kept_longer_alone)
         blob[i] = (struct ledger_blob){.data = {(const uint8_t *)prompts[i], 3}, .keep_until_ms = 100 + i};
         sha256(prompts[i], 3, &blob[i].sha256);
     }
-    struct span command = {(const uint8_t *)"submit", 6};
-    struct ledger_append append = {.router = suite_router(1),
-                                   .epoch = 1,
-                                   .number = 1,
-                                   .command = &command,
-                                   .count = 1,
-                                   .blob = blob,
-                                   .blob_count = 2};
     struct suite_result result = {0};
-    CHECK_EQ(ledger_append(ledger, &append, suite_done, &result), CX_OK);
+    append(ledger, 1, blob, 2, &result);
     suite_wait(ledger, &result);
+    CHECK_EQ(result.err, CX_OK);
 
     CHECK_EQ(payload_put(store, "one", 3, 101, &name), CX_OK);  // as long as its row: nothing to do
     CHECK_EQ(payload_stats(store, &stats), CX_OK);
